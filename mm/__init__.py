@@ -1,0 +1,34 @@
+"""mm: learning-based video motion magnification.
+
+``import mm`` is light; what a name needs is imported when the name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mm._version import __version__
+from mm.errors import InputError
+
+if TYPE_CHECKING:
+    from mm.methods.clip import magnify
+    from mm.networks.weights import load
+
+# public name -> the module that holds it
+_LAZY = {
+    "load": "mm.networks.weights",
+    "magnify": "mm.methods.clip",
+}
+
+__all__ = ["InputError", "__version__", "load", "magnify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'mm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,77 @@
+"""Dispatch to the commands, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from mm._version import __version__
+from mm.errors import InputError
+
+# command -> (module, one line of help). The help stands here so that `mm --help` imports no command.
+COMMANDS = {
+    "demo": ("mm.cli.demo", "render a clip with known, invisible motion, magnify it and report the error"),
+    "magnify": ("mm.cli.magnify", "magnify the motion in a video or a folder of frames"),
+    "slice": ("mm.cli.slice", "draw an x–t or y–t slice of a video"),
+    "synthesize": ("mm.cli.synthesize", "write training triplets with their exact ground truth"),
+    "fit": ("mm.cli.fit", "train, from a YAML configuration"),
+    "validate": ("mm.cli.fit", "score a checkpoint on the validation set"),
+    "test": ("mm.cli.fit", "score a checkpoint on the test set"),
+    "export": ("mm.cli.export", "turn a training checkpoint into weights with a card"),
+    "plugins": ("mm.cli.plugins", "list plug-ins, where they come from, and what failed to load"),
+}
+# These hand everything after the command to LightningCLI, which has a parser of its own.
+LIGHTNING_COMMANDS = ("fit", "validate", "test")
+USER_ERROR = 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    lines = "\n".join(f"  {name:<11} {text}" for name, (_, text) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="mm",
+        usage="mm COMMAND …",
+        description="Video motion magnification: makes motion too small to see visible.",
+        epilog=f"commands:\n{lines}\n\n`mm COMMAND --help` explains one.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mm {__version__}")
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, or 2 for an input that cannot be used.
+
+    Args:
+        argv: the arguments after ``mm``; the process's own if None.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    if not arguments or arguments[0].startswith("-"):
+        parser.parse_args(arguments)
+        parser.print_help()
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    try:
+        if name not in COMMANDS:
+            raise InputError(f"no command is called {name!r} (commands: {', '.join(COMMANDS)})")
+        module = importlib.import_module(COMMANDS[name][0])
+        if name in LIGHTNING_COMMANDS:
+            return int(module.run(name, rest) or 0)
+        command = argparse.ArgumentParser(
+            prog=f"mm {name}", description=COMMANDS[name][1], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        module.add_arguments(command)
+        return int(module.run(command.parse_args(rest)) or 0)
+    except InputError as error:
+        print(f"mm: error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("mm: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""The one exception that tells a user, rather than a developer, what is wrong."""
+
+
+class InputError(ValueError):
+    """An input that cannot be used: a file, a value, a folder, a device.
+
+    The message is one line that names the thing, its value, the limit with its unit, and the way out. The
+    command line prints that line without a traceback and exits with code 2; in Python it is a
+    ``ValueError``.
+    """

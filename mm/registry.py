@@ -1,0 +1,70 @@
+"""Names for things that users choose: motion generators, image sources, magnification methods.
+
+A registry maps a short name to a class or function. It knows nothing of what it holds, so every room may
+import it. Plug-ins add to the registries by being imported; :mod:`mm.plugins` finds and imports them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from mm.errors import InputError
+
+T = TypeVar("T")
+
+
+class Registry:
+    """A mapping from short names to classes or functions of one kind.
+
+    Args:
+        kind: what the entries are, in the singular, as error messages call it ("motion generator").
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Any] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that enters its class or function under ``name``; the last one entered wins, with a warning."""
+
+        def enter(entry: T) -> T:
+            known = self._entries.get(name)
+            if known is not None and known is not entry:
+                warnings.warn(
+                    f"{self.kind} {name!r} from {getattr(known, '__module__', known)} is replaced by the one from "
+                    f"{getattr(entry, '__module__', entry)}",
+                    stacklevel=2,
+                )
+            self._entries[name] = entry
+            return entry
+
+        return enter
+
+    def get(self, name: str) -> Any:
+        """Return the entry called ``name``.
+
+        Raises:
+            InputError: if there is none; the message lists the names and the closest match.
+        """
+        if name not in self._entries:
+            close = difflib.get_close_matches(name, self._entries, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"no {self.kind} is called {name!r}{hint} (known: {', '.join(sorted(self)) or 'none'})")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+motion_generators = Registry("motion generator")
+image_sources = Registry("image source")
+methods = Registry("method")
