@@ -1,0 +1,204 @@
+"""Workers' layers and a seed a sample → training triplets, on whatever device the layers are."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from mm.errors import InputError
+from mm.synthesis.colour import apply_colour, random_colour
+from mm.synthesis.geometry import Geometry
+from mm.synthesis.limits import MotionLimits, measure_field
+from mm.synthesis.motion import MotionGenerator, Translation
+from mm.synthesis.random import SampleRandom
+from mm.synthesis.recipes import SUBSETS, Recipe
+from mm.synthesis.rendering import Layers, Renderer, gaussian_operator
+from mm.synthesis.resampling import check_kernel
+from mm.synthesis.sensor import photon_noise, quantise
+
+
+class Synthesizer(nn.Module):
+    """Renders the training triplets of Oh et al. 2018, section 3.3. It has no parameters.
+
+    A sample is a function of its layers, its seed and its subset alone: not of its place in the batch, of the batch
+    size, the rank or the time.
+
+    Args:
+        height: of the frames, px.
+        width: of the frames, px.
+        motion: the motion generator (a :class:`~mm.synthesis.motion.Mixture` for several).
+        limits: ranges of factor, input motion and magnified motion.
+        noise: range of the photon noise's standard deviation at mid-grey, in [0, 1] units (the paper: up to 3 / 255).
+        antialias: range of the anti-aliasing Gaussian's standard deviation, output px (the paper: 1).
+        supersampling: fine pixels per output pixel along each axis.
+        kernel: interpolation; the alternatives to "bspline" are for ablations.
+        colour: strength of the colour change of the perturbed frames, 0–1.
+        clean_target: whether the magnified frame is without noise and unquantised, as what the network should give;
+            otherwise it has its own noise and quantisation.
+        object_size: side of the patch that holds an object, px; by default 0.45 of the frame's shorter side.
+        max_objects: patches in a sample.
+        subsets: the recipes that the batch's ``subset`` indexes.
+    """
+
+    def __init__(
+        self,
+        height: int = 384,
+        width: int = 384,
+        motion: MotionGenerator | None = None,
+        limits: MotionLimits | None = None,
+        noise: tuple[float, float] = (0.0, 3.0 / 255.0),
+        antialias: tuple[float, float] = (1.0, 1.0),
+        supersampling: int = 2,
+        kernel: str = "bspline",
+        colour: float = 0.5,
+        clean_target: bool = True,
+        object_size: int | None = None,
+        max_objects: int = 15,
+        subsets: tuple[Recipe, ...] = SUBSETS,
+    ) -> None:
+        super().__init__()
+        self.limits = limits or MotionLimits()
+        self.motion = motion or Translation()
+        _check_range("noise", noise, 0.0)
+        _check_range("antialias", antialias, 0.1)
+        if supersampling < 1:
+            raise InputError(f"supersampling must be at least 1, got {supersampling}")
+        self.noise = noise
+        self.antialias = antialias
+        self.colour = colour
+        self.clean_target = clean_target
+        self.subsets = subsets
+        self.geometry = Geometry.for_motion(height, width, self.limits.max_magnified, object_size, max_objects)
+        self.renderer = Renderer(
+            self.geometry, self.motion, check_kernel(kernel), supersampling, antialias[1], self.limits.max_gradient
+        )
+        for name, values in {
+            "_background_moves": [recipe.background_moves for recipe in subsets],
+            "_objects_move": [recipe.objects_move for recipe in subsets],
+            "_blur": [recipe.background_blur for recipe in subsets],
+            "_contrast": [recipe.background_contrast for recipe in subsets],
+        }.items():
+            # Buffers move with the module; they are configuration, so checkpoints do not hold them.
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Render a batch.
+
+        Args:
+            batch: ``background`` uint8 (B, 3, Hb, Wb); ``objects`` uint8 (B, K, 4, P, P), premultiplied RGBA, earlier
+                ones in front; ``seed`` int64 (B,); ``subset`` int64 (B,); ``index`` int64 (B,).
+
+        Returns:
+            ``xa, xb, y, xb_perturbed, y_perturbed`` float32 (B, 3, H, W) in [0, 1]; ``factor`` (B,);
+            ``motion`` (B, K + 1, 2), each layer's displacement between xa and xb at its centre, px (x, y), the
+            background first; ``seed``, ``subset`` and ``index`` passed through.
+        """
+        with torch.no_grad(), _exact_arithmetic(batch["background"].device):
+            layers, factor = self.draw(batch)
+            return self._frames(batch, layers, factor)
+
+    def draw(self, batch: dict[str, Tensor]) -> tuple[Layers, Tensor]:
+        """Return the layers with the motion drawn for each sample, and the factors (B,)."""
+        background, objects = batch["background"], batch["objects"]
+        b, k = objects.shape[:2]
+        size = self.geometry
+        if background.shape[-2:] != size.background_size or objects.shape[-1] != size.object_size:
+            raise InputError(
+                f"layers of {tuple(background.shape[-2:])} and {objects.shape[-1]} px do not fit the synthesizer, "
+                f"which expects {size.background_size} and {size.object_size} px"
+            )
+        subset = batch["subset"]
+        random = SampleRandom(batch["seed"])
+        factor = self.limits.factor(random.uniform("factor"))
+        p = self.motion.parameters
+        parameters = random.uniform("motion", k + 1, p)
+        amount = random.uniform("amplitude", k + 1)
+
+        peak, gradient = measure_field(self.motion, parameters[:, 0], size.height, size.width)
+        amplitude = self.limits.amplitude(amount[:, 0], factor, peak, gradient) * self._background_moves[subset]
+        object_parameters = parameters[:, 1:]
+        peak, gradient = measure_field(
+            self.motion, object_parameters.reshape(b * k, p), size.object_size, size.object_size
+        )
+        object_amplitude = self.limits.amplitude(
+            amount[:, 1:], factor[:, None].expand(b, k), peak.view(b, k), gradient.view(b, k)
+        )
+        object_amplitude = object_amplitude * self._objects_move[subset][:, None]
+
+        blur_low, blur_high = self._blur[subset].unbind(-1)
+        sigma = blur_low + (blur_high - blur_low) * random.uniform("blur")
+        operator = None
+        if self._any_blur:
+            operator = tuple(gaussian_operator(length, sigma) for length in background.shape[-2:])
+        contrast_low, contrast_high = self._contrast[subset].unbind(-1)
+        contrast = contrast_low + (contrast_high - contrast_low) * random.uniform("contrast")
+        scene = background.to(torch.float32).div_(255.0)
+        mean = scene.mean(dim=(-2, -1), keepdim=True)
+        scene = mean + (scene - mean) * contrast[:, None, None, None]
+
+        extent = torch.tensor([size.width - 1.0, size.height - 1.0], device=background.device)
+        layers = Layers(
+            background=scene,
+            background_operator=operator,
+            objects=objects.to(torch.float32).div_(255.0),
+            centres=random.uniform("centre", k, 2) * extent,
+            phase=random.between("phase", -0.5, 0.5, 2),
+            background_motion=(parameters[:, 0], amplitude),
+            object_motion=(object_parameters, object_amplitude),
+        )
+        return layers, factor
+
+    def _frames(self, batch: dict[str, Tensor], layers: Layers, factor: Tensor) -> dict[str, Tensor]:
+        random = SampleRandom(batch["seed"])
+        gains = torch.stack((torch.zeros_like(factor), torch.ones_like(factor), factor), dim=1)
+        antialias = random.between("antialias", *self.antialias)
+        # One clamp, before noise and rounding: the spline overshoots a little at edges.
+        clean = self.renderer.render(layers, gains, antialias).clamp_(0.0, 1.0)
+        xa, xb, y = clean.unbind(1)
+        matrix, offset = random_colour(random.uniform("colour", 6), self.colour)
+        xb_perturbed, y_perturbed = apply_colour(xb, matrix, offset), apply_colour(y, matrix, offset)
+        observed = [xa, xb, xb_perturbed, y_perturbed] + ([] if self.clean_target else [y])
+        frames = torch.stack(observed, dim=1)
+        shape = tuple(frames.shape[1:])
+        strength = random.between("noise strength", *self.noise)
+        frames = photon_noise(frames, strength, random.normal("noise", *shape))
+        frames = quantise(frames, random.uniform("rounding", *shape))
+        out = dict(zip(("xa", "xb", "xb_perturbed", "y_perturbed", "y"), frames.unbind(1), strict=False))
+        out.setdefault("y", y)
+        out["factor"] = factor
+        out["motion"] = self._motion_at_centres(layers)
+        return out | {name: batch[name] for name in ("seed", "subset", "index") if name in batch}
+
+    def _motion_at_centres(self, layers: Layers) -> Tensor:
+        parameters = torch.cat((layers.background_motion[0][:, None], layers.object_motion[0]), dim=1)
+        amplitude = torch.cat((layers.background_motion[1][:, None], layers.object_motion[1]), dim=1)
+        b, n, p = parameters.shape
+        nowhere = torch.zeros(b * n, 1, 2, device=parameters.device)
+        return self.motion.displacement(nowhere, parameters.reshape(b * n, p), amplitude.view(-1, 1, 1)).view(b, n, 2)
+
+    @property
+    def _any_blur(self) -> bool:
+        return any(recipe.background_blur[1] > 0 for recipe in self.subsets)
+
+
+@contextmanager
+def _exact_arithmetic(device: torch.device) -> Iterator[None]:
+    """Switch off what would round coordinates: autocast, and TensorFloat-32 (10 bits of mantissa) in products."""
+    with torch.autocast(device.type, enabled=False):
+        if device.type != "cuda":
+            yield
+            return
+        before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def _check_range(name: str, values: tuple[float, float], least: float) -> None:
+    if not least <= values[0] <= values[1]:
+        raise InputError(f"{name} must be a range (low, high) with {least} ≤ low ≤ high, got {values}")
