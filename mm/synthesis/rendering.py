@@ -31,8 +31,11 @@ _GAUSSIAN_REACH = 3.3
 # The cubic spline reaches 2 px beyond a sampled point.
 _SPLINE_REACH = 2
 # Steps of the fixed-point iteration that inverts a field. Each shrinks the error by the field's gradient, at most
-# 0.25 by default: 8 leave 2e-5 of it.
-_INVERSION_STEPS = 8
+# 0.25 by default: 6 leave 2e-4 of it.
+_INVERSION_STEPS = 6
+# Output px between the nodes at which a field is solved, and how many nodes lie past each end of a layer.
+_LATTICE_SPACING = 2
+_LATTICE_BORDER = 4
 
 
 @dataclass
@@ -130,14 +133,14 @@ class Renderer:
                 matrices.append(matrix if operator is None else matrix @ operator[:, None])
             return resample_separable(layers.background, matrices[0], matrices[1])
         coefficients = _apply_operators(layers.background, operators)
-        centre = torch.tensor([(self.geometry.width - 1) / 2, (self.geometry.height - 1) / 2], device=gains.device)
-        grid = torch.stack(torch.broadcast_tensors(columns[None, :], rows[:, None]), -1).reshape(1, -1, 2)
-        material = self._material(
-            (grid - centre).expand(b * f, -1, -1), _repeat(parameters, f), (amplitude[:, None] * gains).reshape(-1)
+        middle = ((self.geometry.height - 1) / 2, (self.geometry.width - 1) / 2)
+        strength = (amplitude[:, None] * gains).reshape(-1)
+        move = self._material_offset(
+            (rows - middle[0]).expand(b * f, -1), (columns - middle[1]).expand(b * f, -1), _repeat(parameters, f), strength
         )
-        source = (material + centre + _repeat(offset, f)[:, None]).view(b * f, *self.canvas, 2)
-        image = _repeat(coefficients, f)
-        moved = resample_field(image, source[..., 0], source[..., 1], self.kernel, mirror=True)
+        x = columns + move[:, 0] + _repeat(offset[:, 0], f)[:, None, None]
+        y = rows[:, None] + move[:, 1] + _repeat(offset[:, 1], f)[:, None, None]
+        moved = resample_field(_repeat(coefficients, f), x, y, self.kernel, mirror=True)
         return moved.view(b, f, -1, *self.canvas)
 
     def _coefficient_operators(
@@ -212,13 +215,12 @@ class Renderer:
         else:
             if prefilter is not None:
                 images = prefilter @ images @ prefilter.T
-            relative = position - centre[..., None]
-            grid = torch.stack(
-                torch.broadcast_tensors(relative[:, :, 0, None, :], relative[:, :, 1, :, None]), -1
-            ).reshape(n * f, w * w, 2)
-            material = self._material(grid, _repeat(parameters, f), strength.reshape(-1))
-            source = (material + to_patch).view(n * f, w, w, 2)
-            colours = resample_field(_repeat(images, f), source[..., 0], source[..., 1], self.kernel, mirror=False)
+            relative = (position - centre[..., None]).view(n * f, 2, w)
+            move = self._material_offset(
+                relative[:, 1], relative[:, 0], _repeat(parameters, f), strength.reshape(-1)
+            )
+            source = (relative[:, 0, None, :] + move[:, 0] + to_patch, relative[:, 1, :, None] + move[:, 1] + to_patch)
+            colours = resample_field(_repeat(images, f), *source, self.kernel, mirror=False)
             colours = colours.view(b, k, f, 4, w, w)
         height, width = self.canvas
         column = fine[:, :, 0].long()
@@ -237,12 +239,47 @@ class Renderer:
         nowhere = torch.zeros(parameters.shape[0], 1, 2, device=parameters.device)
         return self._field(nowhere, parameters, gain)[:, 0]
 
-    def _material(self, points: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
-        """Return which material is at ``points`` (L, N, 2): solves X + gain · u(X) = point for X."""
-        material = points
+    def _material_offset(self, rows: Tensor, columns: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
+        """Return where the material at each grid point came from, as X − point, X solving X + gain · u(X) = point.
+
+        Fields are smooth, so they are solved on a coarse lattice and brought to the grid by cubic splines: at the
+        shortest wavelength of the built-in fields that is right to 1e-3 of the motion, and many times cheaper.
+
+        Args:
+            rows: (L, h) evenly spaced coordinates of the grid's rows, relative to the layer's centre.
+            columns: (L, w) of its columns.
+            parameters: (L, P).
+            gain: (L,).
+
+        Returns:
+            (L, 2, h, w), x first.
+        """
+        lattices, matrices = [], []
+        for line in (rows, columns):
+            count = line.shape[1]
+            # Nodes past both ends keep the spline's mirrored ends away from the grid.
+            first = -_LATTICE_BORDER * self._lattice_step
+            nodes = math.ceil((count - 1) / self._lattice_step) + 1 + 2 * _LATTICE_BORDER
+            steps = torch.arange(nodes, device=line.device, dtype=torch.float32) * self._lattice_step + first
+            lattices.append(line[:, :1] + steps / self.scale)
+            on_lattice = (torch.arange(count, device=line.device, dtype=torch.float32) - first) / self._lattice_step
+            matrix = resampling_matrix(on_lattice, nodes, "bspline", mirror=True)
+            prefilter = prefilter_matrix(nodes, "bspline", line.device)
+            assert prefilter is not None
+            matrices.append(matrix @ prefilter)
+        y, x = lattices
+        grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)
+        points = grid.flatten(1, 2)
+        offset = torch.zeros_like(points)
         for _ in range(1 if self.generator.is_translation else _INVERSION_STEPS):
-            material = points - self._field(material, parameters, gain)
-        return material
+            offset = -self._field(points + offset, parameters, gain)
+        coarse = offset.expand_as(points).reshape(grid.shape).permute(0, 3, 1, 2)
+        return matrices[0] @ coarse @ matrices[1].T
+
+    @property
+    def _lattice_step(self) -> int:
+        """Fine pixels between two nodes of the lattice on which fields are solved."""
+        return _LATTICE_SPACING * self.scale
 
     # -- to the output grid ---------------------------------------------------------------------------------------
 

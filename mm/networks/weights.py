@@ -1,0 +1,214 @@
+"""Loading and saving weights: shipped ones, safetensors, Lightning checkpoints, the 2018 release.
+
+No code from a file is ever executed: safetensors and NumPy archives hold arrays only, and a checkpoint is
+read with torch's ``weights_only``, which refuses a pickle that holds anything but tensors and plain values.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mm.errors import InputError
+from mm.networks.config import NetworkConfig
+from mm.networks.magnification import MagnificationNetwork
+from mm.networks.released import load_released
+
+# What `load()` gives.
+DEFAULT_WEIGHTS = "oh2018-mm"
+
+_SHIPPED = Path(__file__).resolve().parents[1] / "weights"
+_SUFFIXES = (".safetensors", ".ckpt", ".npz")
+
+
+def shipped() -> list[str]:
+    """Return the names of the weights that come with the package."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.safetensors"))
+
+
+def load(source: str | Path | None = None, device: str | torch.device = "cpu") -> MagnificationNetwork:
+    """Return a network with its weights, in evaluation mode, float32.
+
+    Args:
+        source: None, the shipped default; a shipped file's name (see :func:`shipped`); or a path:
+            ``.safetensors`` as :func:`save` writes it, ``.ckpt`` of this project's training (its running
+            average where it holds one), or ``.npz``, the 2018 release's arrays.
+        device: where to put it.
+
+    Raises:
+        InputError: for a name or file that is not there or cannot be read, weights of another architecture, a
+            checkpoint that holds anything but tensors and plain values, a device that is not there.
+    """
+    target = _device(device)
+    path = _find(source)
+    if path.suffix == ".npz":
+        network = load_released(path)
+    elif path.suffix == ".ckpt":
+        network = _load_checkpoint(path)
+    else:
+        network = _load_safetensors(path)
+    return network.to(target).eval()
+
+
+def save(network: MagnificationNetwork, path: str | Path, card: Mapping[str, Any]) -> None:
+    """Write the weights as safetensors, and beside them ``<stem>.json``, the card for people to read.
+
+    The configuration and the card are in the file's metadata too, so that it can be loaded alone. Both files
+    are written beside their place and moved there when they are whole.
+
+    Args:
+        network: on any device, in any memory format.
+        path: ends in ``.safetensors``; its folder exists.
+        card: JSON-able: data, samples seen, wall time, hardware, scores, …
+
+    Raises:
+        InputError: for another ending, a missing folder, or a card that is no JSON.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"weights are saved as .safetensors, got {path.name!r}")
+    if not path.parent.is_dir():
+        raise InputError(f"cannot save {path}: there is no folder {path.parent}")
+    config = asdict(network.config)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    sheet = {"name": path.stem, "parameters": parameters, "network_config": config, **card}
+    try:
+        text = json.dumps(sheet, indent=2, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the card of {path.name} cannot be written as JSON: {error}") from error
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    metadata = {"format": "pt", "network_config": json.dumps(config), "card": json.dumps(dict(card))}
+    # Inside one folder a rename is atomic: a reader sees the old file or the new one, never a part.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        new_weights, new_card = Path(folder) / path.name, Path(folder) / f"{path.stem}.json"
+        save_file(tensors, new_weights, metadata=metadata)
+        new_card.write_text(text + "\n", encoding="utf-8")
+        os.replace(new_weights, path)
+        os.replace(new_card, path.with_suffix(".json"))
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        target = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"no device is called {device!r}; use cpu, cuda or cuda:N") from error
+    if target.type == "cuda" and (target.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device {str(target)!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
+            "use cpu"
+        )
+    return target
+
+
+def _find(source: str | Path | None) -> Path:
+    name = DEFAULT_WEIGHTS if source is None else str(source)
+    path = Path(name)
+    if path.suffix in _SUFFIXES:
+        if not path.is_file():
+            raise InputError(f"no weights file {name!r}" + (": it is a folder" if path.is_dir() else ""))
+        if not os.access(path, os.R_OK):
+            raise InputError(f"weights file {name!r} may not be read: permission denied")
+        return path
+    shipped_file = _SHIPPED / f"{name}.safetensors"
+    known = shipped()
+    if name in known:
+        return shipped_file
+    if path.exists():
+        raise InputError(f"{name!r} does not look like weights: its name must end in {', '.join(_SUFFIXES)}")
+    if source is None and not known:
+        raise InputError(
+            "this copy of the package has no shipped weights; name a .safetensors, .ckpt or .npz file"
+        )
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise InputError(
+        f"no weights are called {name!r}{hint} (known: {', '.join(known) or 'none'}; "
+        f"or name a {', '.join(_SUFFIXES)} file)"
+    )
+
+
+def _load_safetensors(path: Path) -> MagnificationNetwork:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a safetensors file that can be read: {error}") from error
+    if "network_config" not in metadata:
+        raise InputError(f"{path} holds no network_config in its metadata: it was not saved by this project")
+    try:
+        config, card = json.loads(metadata["network_config"]), json.loads(metadata.get("card", "{}"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} has metadata that is no JSON: {error}") from error
+    network = _with_state(config, state, path)
+    network.card = card
+    return network
+
+
+def _load_checkpoint(path: Path) -> MagnificationNetwork:
+    # Not a zip file: cut off, or the format before torch 1.6, a bare pickle, which is not even opened.
+    if not zipfile.is_zipfile(path):
+        raise InputError(
+            f"{path} is refused: it is no checkpoint as torch writes it, or is cut off; nothing was executed"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} is refused: it holds more than tensors and plain values, and reading it could run code; "
+            "nothing was executed. Ask for a .safetensors file"
+        ) from error
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} is not a checkpoint that can be read: {str(error).splitlines()[0]}"
+        ) from error
+    hyper = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    config = hyper.get("network_config") if isinstance(hyper, dict) else None
+    if not isinstance(config, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise InputError(f"{path} is not a checkpoint of this project's training: it holds no network_config")
+    state = checkpoint["state_dict"]
+    for prefix in ("ema.", "network."):
+        part = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        if part:
+            return _with_state(config, part, path)
+    raise InputError(f"{path} holds no network: none of its tensors is called network.…")
+
+
+def _with_state(config: Any, state: Mapping[str, Tensor], path: Path) -> MagnificationNetwork:
+    if not isinstance(config, dict):
+        raise InputError(f"{path} has a network_config that is no dictionary: {config!r}")
+    try:
+        network = MagnificationNetwork(NetworkConfig.from_dict(config))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    expected = network.state_dict()
+    for name, tensor in expected.items():
+        if name not in state:
+            raise InputError(f"{path} holds weights of another architecture: it has no {name}")
+        if state[name].shape != tensor.shape:
+            raise InputError(
+                f"{path} holds weights of another architecture: {name} is {tuple(state[name].shape)}, "
+                f"expected {tuple(tensor.shape)}"
+            )
+        if not bool(state[name].isfinite().all()):
+            raise InputError(
+                f"{path} cannot be used: {name} holds NaN or infinite values; use an earlier checkpoint"
+            )
+    for name in state:
+        if name not in expected:
+            raise InputError(f"{path} holds weights of another architecture: the network has no {name}")
+    network.load_state_dict(state)
+    return network

@@ -1,0 +1,246 @@
+"""Saving and loading: what comes back, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import mm
+from mm.errors import InputError
+from mm.networks import MagnificationNetwork, NetworkConfig, weights
+
+Picture = Callable[..., Tensor]
+SMALL = NetworkConfig(channels=8, stem_channels=4, encoder_blocks=1, decoder_blocks=1, input_range="unit")
+
+
+@pytest.fixture
+def small() -> MagnificationNetwork:
+    torch.manual_seed(11)
+    return MagnificationNetwork(SMALL).eval()
+
+
+def same(one: MagnificationNetwork, other: MagnificationNetwork) -> bool:
+    theirs = other.state_dict()
+    return one.config == other.config and all(
+        torch.equal(value, theirs[name]) for name, value in one.state_dict().items()
+    )
+
+
+def checkpoint(network: MagnificationNetwork, **changes: Any) -> dict[str, Any]:
+    """What Lightning writes for a module that holds the network."""
+    return {
+        "epoch": 1,
+        "global_step": 10,
+        "pytorch-lightning_version": "2.6.4",
+        "state_dict": {f"network.{name}": value for name, value in network.state_dict().items()},
+        "hyper_parameters": {"network_config": asdict(network.config), "lr": 1e-4},
+        **changes,
+    }
+
+
+def test_safetensors_round_trip(small: MagnificationNetwork, tmp_path: Path, picture: Picture) -> None:
+    card = {"data": "waves", "samples": 12, "scores": {"sharp": {"psnr": 30.5}}}
+    path = tmp_path / "mine.safetensors"
+    # In channels_last, as training leaves them.
+    weights.save(small.to(memory_format=torch.channels_last), path, card)  # type: ignore[call-overload]
+    loaded = mm.load(path)
+    assert same(loaded, small)
+    assert not loaded.training
+    assert loaded.card == card
+    a, b = picture(16, 16), picture(16, 16, shift=1.0)
+    torch.testing.assert_close(loaded.magnify_pair(a, b, 3.0), small.magnify_pair(a, b, 3.0))
+    sheet = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert sheet["samples"] == 12
+    assert sheet["network_config"] == asdict(SMALL)
+    assert sheet["parameters"] == sum(parameter.numel() for parameter in small.parameters())
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine.json", "mine.safetensors"]
+
+
+def test_a_failed_save_leaves_the_old_file(
+    small: MagnificationNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    weights.save(small, path, {})
+    before = path.read_bytes()
+
+    def full(tensors: object, file: Path, metadata: object) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(weights, "save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        weights.save(MagnificationNetwork(SMALL), path, {})
+    assert path.read_bytes() == before
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine.json", "mine.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "card", "says"),
+    [
+        ("a.pt", {}, "safetensors"),
+        ("missing/a.safetensors", {}, "no folder"),
+        ("a.safetensors", {"x": object()}, "JSON"),
+    ],
+)
+def test_save_refuses(
+    small: MagnificationNetwork, tmp_path: Path, name: str, card: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        weights.save(small, tmp_path / name, card)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_loads(small: MagnificationNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    torch.save(checkpoint(small), path)
+    assert same(mm.load(str(path)), small)
+
+
+def test_a_checkpoints_average_is_preferred(small: MagnificationNetwork, tmp_path: Path) -> None:
+    average = MagnificationNetwork(SMALL)
+    content = checkpoint(small)
+    content["state_dict"] |= {f"ema.{name}": value for name, value in average.state_dict().items()}
+    torch.save(content, tmp_path / "last.ckpt")
+    assert same(mm.load(tmp_path / "last.ckpt"), average)
+
+
+class Bomb:
+    """Unpickling this creates a file: what a hostile checkpoint would do worse."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch '{self.target}'",)
+
+
+@pytest.mark.parametrize("old_format", [False, True])
+def test_a_strangers_pickle_is_refused(small: MagnificationNetwork, tmp_path: Path, old_format: bool) -> None:
+    target, path = tmp_path / "executed", tmp_path / "gift.ckpt"
+    torch.save(checkpoint(small, callbacks=Bomb(target)), path, _use_new_zipfile_serialization=not old_format)
+    with pytest.raises(InputError, match=r"gift\.ckpt is refused"):
+        mm.load(path)
+    assert not target.exists()
+    # The bomb is live: the test would see it go off.
+    torch.load(path, weights_only=False)
+    assert target.exists()
+
+
+def test_a_bare_pickle_is_refused(tmp_path: Path) -> None:
+    target, path = tmp_path / "executed", tmp_path / "gift.ckpt"
+    path.write_bytes(pickle.dumps(Bomb(target)))
+    with pytest.raises(InputError, match=r"gift\.ckpt"):
+        mm.load(path)
+    assert not target.exists()
+
+
+def test_weights_of_another_architecture(small: MagnificationNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    other = asdict(NetworkConfig(channels=16, stem_channels=4, encoder_blocks=1, decoder_blocks=1))
+    torch.save(checkpoint(small, hyper_parameters={"network_config": other}), path)
+    # The first tensor that differs: conv1 has the same shape in both.
+    with pytest.raises(
+        InputError,
+        match=r"another architecture: encoder\.conv2\.weight is \(8, 4, 3, 3\), expected \(16, 4, 3, 3\)",
+    ):
+        mm.load(path)
+
+
+def test_a_missing_and_a_surplus_tensor_are_named(small: MagnificationNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    content = checkpoint(small)
+    del content["state_dict"]["network.decoder.conv1.bias"]
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r"it has no decoder\.conv1\.bias"):
+        mm.load(path)
+    content = checkpoint(small)
+    content["state_dict"]["network.decoder.norm"] = torch.ones(1)
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r"the network has no decoder\.norm"):
+        mm.load(path)
+
+
+def test_broken_weights_are_named(small: MagnificationNetwork, tmp_path: Path) -> None:
+    small.decoder.conv1.weight.data[0, 0, 0, 0] = float("nan")
+    weights.save(small, tmp_path / "diverged.safetensors", {})
+    with pytest.raises(InputError, match=r"decoder\.conv1\.weight holds NaN"):
+        mm.load(tmp_path / "diverged.safetensors")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt", ".npz"])
+@pytest.mark.parametrize("content", [b"", b"just text\n", b"PK\x03\x04 cut off"])
+def test_a_file_that_is_something_else(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"thing{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="thing"):
+        mm.load(path)
+
+
+def test_a_cut_off_file(small: MagnificationNetwork, tmp_path: Path) -> None:
+    weights.save(small, tmp_path / "a.safetensors", {})
+    torch.save(checkpoint(small), tmp_path / "a.ckpt")
+    for name in ("a.safetensors", "a.ckpt"):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(InputError, match=name):
+            mm.load(path)
+
+
+def test_foreign_files_of_the_right_format(tmp_path: Path) -> None:
+    save_file({"x": torch.ones(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match="network_config"):
+        mm.load(tmp_path / "a.safetensors")
+    save_file({"x": torch.ones(2)}, tmp_path / "b.safetensors", metadata={"network_config": "{"})
+    with pytest.raises(InputError, match="JSON"):
+        mm.load(tmp_path / "b.safetensors")
+    for content in (
+        [1, 2],
+        {"state_dict": {}},
+        {"state_dict": {}, "hyper_parameters": {"network_config": {}}},
+    ):
+        torch.save(content, tmp_path / "c.ckpt")
+        with pytest.raises(InputError, match=r"c\.ckpt"):
+            mm.load(tmp_path / "c.ckpt")
+
+
+def test_names(small: MagnificationNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_SHIPPED", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="no shipped weights"):
+        mm.load()
+    weights.save(small, tmp_path / f"{weights.DEFAULT_WEIGHTS}.safetensors", {})
+    assert weights.shipped() == [weights.DEFAULT_WEIGHTS]
+    assert same(mm.load(), small)
+    assert same(mm.load(weights.DEFAULT_WEIGHTS), small)
+    with pytest.raises(InputError, match=r"'oh2018-mn'; did you mean 'oh2018-mm'\? \(known: oh2018-mm"):
+        mm.load("oh2018-mn")
+
+
+def test_paths_that_are_no_weights(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no weights file .*nowhere\.safetensors"):
+        mm.load(tmp_path / "nowhere.safetensors")
+    (tmp_path / "folder.ckpt").mkdir()
+    with pytest.raises(InputError, match="folder"):
+        mm.load(tmp_path / "folder.ckpt")
+    (tmp_path / "clip.mp4").touch()
+    with pytest.raises(InputError, match=r"must end in \.safetensors"):
+        mm.load(tmp_path / "clip.mp4")
+
+
+def test_devices(small: MagnificationNetwork, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    weights.save(small, path, {})
+    with pytest.raises(InputError, match=r"cuda:99.*is not there"):
+        mm.load(path, device="cuda:99")
+    with pytest.raises(InputError, match="'warp'"):
+        mm.load(path, device="warp")
