@@ -1,0 +1,67 @@
+"""The names that users type. A change here is a change of the public contract: say so in CHANGELOG.md."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+import mm
+from mm.cli.main import COMMANDS
+
+PUBLIC = {
+    "mm": {"InputError", "__version__", "load", "magnify"},
+    "mm.networks": {"MagnificationNetwork", "NetworkConfig", "load", "save"},
+    "mm.synthesis": {
+        "SUBSETS",
+        "Elastic",
+        "Geometry",
+        "Mixture",
+        "MotionGenerator",
+        "MotionLimits",
+        "Recipe",
+        "Rotation",
+        "Scaling",
+        "Shear",
+        "Synthesizer",
+        "Translation",
+        "TravellingWave",
+        "recipe_index",
+    },
+}
+PUBLIC_COMMANDS = {"demo", "magnify", "slice", "synthesize", "fit", "validate", "test", "export", "plugins"}
+
+
+@pytest.mark.parametrize("module", sorted(PUBLIC))
+def test_public_names(module: str) -> None:
+    names = set(importlib.import_module(module).__all__)
+    assert names >= PUBLIC[module]
+    for name in names:
+        assert getattr(importlib.import_module(module), name) is not None
+
+
+def test_dir_lists_what_is_public() -> None:
+    assert set(dir(mm)) == PUBLIC["mm"]
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = mm.no_such_name
+
+
+def test_commands() -> None:
+    assert set(COMMANDS) >= PUBLIC_COMMANDS
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        mm_main([command, "--help"])
+    assert stop.value.code == 0
+    assert command in capsys.readouterr().out
+
+
+def mm_main(arguments: list[str]) -> int:
+    from mm.cli import main
+
+    return main(arguments)

@@ -1,0 +1,54 @@
+"""What the README shows is what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mm.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
+
+
+def test_set_up_is_two_lines() -> None:
+    first = code_blocks("sh")[0].strip().splitlines()
+    assert len(first) == 2
+    assert "mm demo" in first[0]
+    assert "pytest" in first[1]
+
+
+def shell_lines() -> list[str]:
+    joined = "\n".join(code_blocks("sh")).replace("\\\n", " ")
+    return [line.strip() for line in joined.splitlines() if line.strip().startswith("mm ")]
+
+
+@pytest.mark.parametrize("line", shell_lines())
+def test_commands_and_their_options_exist(line: str) -> None:
+    import argparse
+    import importlib
+    import shlex
+
+    from mm.cli.main import LIGHTNING_COMMANDS
+
+    words = shlex.split(line, comments=True)
+    assert words[1] in COMMANDS
+    if words[1] in LIGHTNING_COMMANDS:
+        config = words[words.index("--config") + 1]
+        assert (ROOT / config).is_file()
+        return
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    importlib.import_module(COMMANDS[words[1]][0]).add_arguments(parser)
+    parser.parse_args(words[2:])
+
+
+def test_files_that_are_linked_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if "://" not in target:
+            assert (ROOT / target).exists(), target
