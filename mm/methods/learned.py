@@ -1,0 +1,213 @@
+"""The learned method: the three-part network over a stream of frames (Oh et al. 2018)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from mm.errors import InputError
+from mm.networks.magnification import MULTIPLE, MagnificationNetwork, check_factor, check_frames
+from mm.networks.weights import load
+from mm.registry import methods
+from mm.temporal import Band, TemporalFilter, from_band
+
+Mode = Literal["static", "dynamic", "temporal"]
+Precision = Literal["32", "bf16"]
+
+
+@methods.register("learned")
+class LearnedMagnifier:
+    """Magnifies a stream of frames with the network; see :class:`mm.methods.Magnifier` for the interface.
+
+    Each frame is encoded once. What motion is measured against depends on the mode (the paper, section 3.3):
+
+    - *static*: the clip's first frame.
+    - *dynamic*: the previous frame, so velocity is magnified.
+    - *temporal*: none; a band-pass over time T of the shape M selects the motion, and the network is given
+      M − T as the reference of M. For a linear manipulator that is the paper's equation 4, M + α T(M) with
+      α = factor − 1, and for the non-linear one its natural counterpart: in every mode the displacement
+      between reference and frame is multiplied by ``factor``. The texture is the current frame's.
+
+    The first frame of a clip in static and dynamic mode has itself as its reference: it is reconstructed.
+    Between calls it holds less than a batch of frames, one shape in static and dynamic mode, and in temporal
+    mode what the filter looks ahead to, whatever the clip's length (``ideal`` excepted); :meth:`memory` says
+    how much.
+
+    Args:
+        network: a network, which is put in evaluation mode, or what :func:`mm.load` takes (None: the weights
+            that come with the package).
+        factor: total gain of the displacement, at least 0; 1 changes nothing.
+        mode: "static", "dynamic" or "temporal".
+        band: the frequencies to magnify; needed in temporal mode, refused in the others.
+        batch: frames that go through the network at once; more are quicker on a GPU, not on a CPU. A clip is
+            cut into batches from its beginning: frames that do not fill one wait for the next push, or for
+            ``flush``, and the result is the same to the last bit however the clip is pushed.
+        precision: "32", or "bf16" to run the decoder, most of the work, in bfloat16. Encoder and manipulator
+            stay in float32: a motion of 0.01 px is a change of shape below bfloat16's 3 digits.
+        device: where to work; None: where the network is (the CPU if it is loaded here).
+
+    Raises:
+        InputError: for a factor that is negative or no finite number, an unknown mode or precision, a batch
+            below 1, a band missing or out of place, or weights that cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        network: MagnificationNetwork | str | Path | None = None,
+        factor: float = 10.0,
+        mode: Mode = "static",
+        band: Band | None = None,
+        *,
+        batch: int = 1,
+        precision: Precision = "32",
+        device: str | torch.device | None = None,
+    ) -> None:
+        check_factor(factor, 1)
+        if mode not in get_args(Mode):
+            raise InputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+        if precision not in get_args(Precision):
+            raise InputError(f"precision must be 32 or bf16, got {precision!r}")
+        if batch < 1:
+            raise InputError(f"batch must be at least 1 frame, got {batch}")
+        if mode == "temporal" and band is None:
+            raise InputError(
+                "temporal mode needs a band of frequencies to magnify; give --low, --high and --fps"
+            )
+        if mode != "temporal" and band is not None:
+            raise InputError(
+                f"{mode} mode magnifies all frequencies, but a band of {band.low:g} Hz to {band.high:g} Hz "
+                "was given; choose temporal mode, or leave the band out"
+            )
+        if network is None or isinstance(network, (str, Path)):
+            network = load(network, device="cpu" if device is None else device)
+        elif device is not None:
+            network = network.to(device)
+        self.network = network.eval()
+        self.factor = float(factor)
+        self.mode = mode
+        self.band = band
+        self.batch = batch
+        self.precision = precision
+        self.filter: TemporalFilter | None = None
+        if band is not None:
+            # Half precision of a shape's difference from the first frame's, not of the shape: what stands
+            # still is kept exactly, what moves to 1 part in 4096 of its change.
+            self.filter = from_band(band, storage=torch.float16)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._size: tuple[int, int] | None = None
+        self._home = torch.device("cpu")
+        self._waiting: Tensor | None = None
+        self._reference: Tensor | None = None
+        self._textures: deque[Tensor] = deque()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network works."""
+        return next(self.network.parameters()).device
+
+    def push(self, frames: Tensor) -> Tensor:
+        """Take the next frames (n, 3, H, W) in [0, 1]; return finished ones (m, 3, H, W) in [0, 1].
+
+        Frames that do not fill a batch wait, and in temporal mode all wait for the filter's look-ahead too.
+
+        Raises:
+            InputError: for frames that the network cannot take (NaN, outside [0, 1], under 8 px, another size
+                than before).
+        """
+        if frames.ndim != 4:
+            raise InputError(f"frames must be of shape (n, 3, H, W), got {tuple(frames.shape)}")
+        check_frames(frames, "frames")
+        size = (frames.shape[-2], frames.shape[-1])
+        if self._size is not None and size != self._size:
+            raise InputError(
+                f"the frame size changes from {self._size[1]}×{self._size[0]} to {size[1]}×{size[0]} px "
+                "within the clip; cut the clip there"
+            )
+        self._size, self._home = size, frames.device
+        frames = frames.to(self.device, torch.float32)
+        if self._waiting is not None:
+            frames = torch.cat([self._waiting, frames])
+        whole = len(frames) - len(frames) % self.batch
+        # A copy, so as not to hold the caller's whole chunk.
+        self._waiting = frames[whole:].clone() if whole < len(frames) else None
+        return self._join(self._magnify(frames[:whole]))
+
+    def flush(self) -> Tensor:
+        """End the clip and return the frames (m, 3, H, W) that were waiting.
+
+        Raises:
+            InputError: in temporal mode, for a clip shorter than the filter needs.
+        """
+        try:
+            return self._join(self._rest())
+        finally:
+            self._reset()
+
+    def memory(self, height: int, width: int, frames: int) -> int:
+        """Bytes held between calls; a call needs beside it the network's own, which grows with ``batch``."""
+        unfilled = (self.batch - 1) * 3 * height * width * 4
+        height, width = height + -height % MULTIPLE, width + -width % MULTIPLE
+        channels = self.network.config.channels
+        shape, texture = channels * height * width // 4, channels * height * width // 16
+        if self.filter is None:
+            return unfilled + 4 * shape
+        waiting = min(frames, self.filter.delay + 1)
+        return unfilled + self.filter.memory(shape, frames) + waiting * texture * 2
+
+    def describe(self) -> str:
+        """One line for the user."""
+        line = f"learned, {self.mode}, factor {self.factor:g}, {self.precision} on {self.device}"
+        return line if self.filter is None else f"{line}; {self.filter.describe()}"
+
+    def _magnify(self, frames: Tensor) -> Iterator[Tensor]:
+        for batch in frames.split(self.batch) if len(frames) else ():
+            texture, shape = self.network.encode(batch)
+            if self.filter is None:
+                yield self._decode(texture, self._references(shape), shape)
+            else:
+                self._textures.extend(texture.half())
+                for moving in self.filter.push_aligned(shape):
+                    yield from self._temporal(moving.input, moving.band)
+
+    def _rest(self) -> Iterator[Tensor]:
+        if self._waiting is not None:
+            yield from self._magnify(self._waiting)
+        if self.filter is not None:
+            for moving in self.filter.flush_aligned():
+                yield from self._temporal(moving.input, moving.band)
+
+    def _references(self, shape: Tensor) -> Tensor:
+        """The shapes that the motion of ``shape`` (n, C, h, w) is measured against."""
+        known = shape[:1] if self._reference is None else self._reference
+        if self.mode == "static":
+            self._reference = known.clone() if self._reference is None else known
+            return known.expand_as(shape)
+        self._reference = shape[-1:].clone()
+        return torch.cat([known, shape[:-1]])
+
+    def _temporal(self, shape: Tensor, band: Tensor) -> Iterator[Tensor]:
+        for some, passed in zip(shape.split(self.batch), band.split(self.batch), strict=True):
+            texture = torch.stack([self._textures.popleft() for _ in some]).float()
+            yield self._decode(texture, some - passed, some)
+
+    def _decode(self, texture: Tensor, reference: Tensor, shape: Tensor) -> Tensor:
+        assert self._size is not None
+        shape = self.network.manipulate(reference, shape, self.factor)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            frames = self.network.decode(texture, shape, self._size)
+        return frames.float().clamp(0, 1).to(self._home)
+
+    def _join(self, parts: Iterable[Tensor]) -> Tensor:
+        # Not inference_mode: its tensors may not be written to outside it, which is a trap for the caller.
+        with torch.no_grad():
+            done = list(parts)
+        if done:
+            return torch.cat(done)
+        return torch.empty(0, 3, *(self._size or (0, 0)), device=self._home)
