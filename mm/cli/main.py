@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from mm._version import __version__
 from mm.errors import InputError
@@ -27,9 +28,16 @@ LIGHTNING_COMMANDS = ("fit", "validate", "test")
 USER_ERROR = 2
 
 
+class _OneLineParser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, as all others; the options are `--help`'s business."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; `{self.prog} --help` lists the options")
+
+
 def _parser() -> argparse.ArgumentParser:
     lines = "\n".join(f"  {name:<11} {text}" for name, (_, text) in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = _OneLineParser(
         prog="mm",
         usage="mm COMMAND …",
         description="Video motion magnification: makes motion too small to see visible.",
@@ -48,20 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after ``mm``; the process's own if None.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser()
-    if not arguments or arguments[0].startswith("-"):
-        parser.parse_args(arguments)
-        parser.print_help()
-        return 0
-    name, rest = arguments[0], arguments[1:]
     try:
+        if not arguments or arguments[0].startswith("-"):
+            parser = _parser()
+            parser.parse_args(arguments)
+            parser.print_help()
+            return 0
+        name, rest = arguments[0], arguments[1:]
         if name not in COMMANDS:
             raise InputError(f"no command is called {name!r} (commands: {', '.join(COMMANDS)})")
         module = importlib.import_module(COMMANDS[name][0])
         if name in LIGHTNING_COMMANDS:
             return int(module.run(name, rest) or 0)
-        command = argparse.ArgumentParser(
-            prog=f"mm {name}", description=COMMANDS[name][1], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        command = _OneLineParser(
+            prog=f"mm {name}",
+            description=COMMANDS[name][1],
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         module.add_arguments(command)
         return int(module.run(command.parse_args(rest)) or 0)

@@ -1,0 +1,83 @@
+"""What runs on CPU workers: from images to the layers of training samples, and the Lightning data modules."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mm.data.augmentation import Augmentation
+    from mm.data.bank import ImageBank, ImageCache
+    from mm.data.datamodule import (
+        BackgroundDataModule,
+        BlurredDataModule,
+        MagnificationDataModule,
+        MixedDataModule,
+        ObjectsDataModule,
+        SharpDataModule,
+        StaticDataModule,
+    )
+    from mm.data.dataset import LayersDataset
+    from mm.data.decoding import UnreadableImage, read_photograph
+    from mm.data.masks import cut_out, feather
+    from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
+    from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, ImageSource, NamedSource
+    from mm.data.splits import Split
+
+# Where each name lives. They are imported when they are asked for: a plug-in with an image source must not
+# pay for Lightning and albumentations, nor must `mm demo`, which wants the procedural photographs alone.
+_HOMES = {
+    "Augmentation": "augmentation",
+    "BackgroundDataModule": "datamodule",
+    "BlurredDataModule": "datamodule",
+    "FolderOfCutouts": "sources",
+    "FolderOfPhotographs": "sources",
+    "ImageBank": "bank",
+    "ImageCache": "bank",
+    "ImageSource": "sources",
+    "LayersDataset": "dataset",
+    "MagnificationDataModule": "datamodule",
+    "MixedDataModule": "datamodule",
+    "NamedSource": "sources",
+    "ObjectsDataModule": "datamodule",
+    "ProceduralCutouts": "procedural",
+    "ProceduralPhotographs": "procedural",
+    "SharpDataModule": "datamodule",
+    "Split": "splits",
+    "StaticDataModule": "datamodule",
+    "UnreadableImage": "decoding",
+    "cut_out": "masks",
+    "feather": "masks",
+    "read_photograph": "decoding",
+}
+
+__all__ = [
+    "Augmentation",
+    "BackgroundDataModule",
+    "BlurredDataModule",
+    "FolderOfCutouts",
+    "FolderOfPhotographs",
+    "ImageBank",
+    "ImageCache",
+    "ImageSource",
+    "LayersDataset",
+    "MagnificationDataModule",
+    "MixedDataModule",
+    "NamedSource",
+    "ObjectsDataModule",
+    "ProceduralCutouts",
+    "ProceduralPhotographs",
+    "SharpDataModule",
+    "Split",
+    "StaticDataModule",
+    "UnreadableImage",
+    "cut_out",
+    "feather",
+    "read_photograph",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,140 @@
+"""Drawing images out of a source: within one split, through a cache, and past broken ones."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from mm.data.decoding import UnreadableImage
+from mm.data.sources import ImageSource
+from mm.errors import InputError
+
+# Draws in a row that may meet a broken image before the source is called broken.
+_ATTEMPTS = 100
+_LEAST_SIDE = {"photograph": 16, "cut-out": 4}
+
+
+class ImageCache:
+    """Decoded images, kept until ``limit`` bytes are full; several banks may share one.
+
+    Draws are uniform, so throwing old images out for new ones would gain nothing: it fills up, then stops.
+    A copy in another process starts empty.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._images: dict[tuple[int, int], np.ndarray] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the images behind: a worker that is started afresh fills its own."""
+        return {"limit": self.limit, "used": 0, "_images": {}}
+
+    def get(self, key: tuple[int, int]) -> np.ndarray | None:
+        """Return the image under ``key``, or None."""
+        return self._images.get(key)
+
+    def put(self, key: tuple[int, int], image: np.ndarray) -> None:
+        """Keep ``image`` if there is room."""
+        if self.used + image.nbytes <= self.limit:
+            self._images[key] = image
+            self.used += image.nbytes
+
+
+_bank_numbers = itertools.count()
+
+
+class ImageBank:
+    """Images of one split of one source, decoded once while the memory lasts.
+
+    A broken image is named in one warning and another one is drawn in its place; which one follows from the
+    generator alone, so that a sample stays a function of its seed. Which images are broken is kept in memory
+    that the workers share, so that it is said once and can be counted in the main process.
+
+    Args:
+        source: where the images come from.
+        indices: (N,) those of the source that belong to the split.
+        kind: "photograph" for uint8 RGB (H, W, 3), "cut-out" for uint8 RGBA (H, W, 4).
+        cache: where decoded images are kept; None to decode every time.
+
+    Raises:
+        InputError: if the split is empty.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        indices: np.ndarray | None = None,
+        kind: Literal["photograph", "cut-out"] = "photograph",
+        cache: ImageCache | None = None,
+    ) -> None:
+        self.source = source
+        self.indices = np.arange(len(source)) if indices is None else np.asarray(indices)
+        self.kind = kind
+        self.cache = cache
+        self._number = next(_bank_numbers)
+        if not len(self.indices):
+            raise InputError(f"there is no {kind} to draw: {type(source).__name__} has none in this split")
+        self._broken = torch.zeros(len(self.indices), dtype=torch.uint8).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def broken(self) -> int:
+        """Number of images that were found broken so far, by any worker."""
+        return int(self._broken.sum())
+
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """Return a random image: uint8 (H, W, 3) or (H, W, 4), not to be written to.
+
+        Raises:
+            InputError: if so many are broken that none can be drawn.
+        """
+        for _ in range(_ATTEMPTS):
+            position = int(generator.integers(len(self.indices)))
+            image = self._get(position)
+            if image is not None:
+                return image
+        raise InputError(
+            f"{_ATTEMPTS} {self.kind}s in a row from {type(self.source).__name__} were unreadable "
+            f"({self.broken} of {len(self)} so far); see the warnings above for what is wrong with them"
+        )
+
+    def _get(self, position: int) -> np.ndarray | None:
+        """Return one image, or None if it is broken."""
+        key = (self._number, position)
+        if self.cache is not None and (known := self.cache.get(key)) is not None:
+            return known
+        if self._broken[position]:
+            return None
+        try:
+            image = self._checked(int(self.indices[position]))
+        except UnreadableImage as error:
+            if not self._broken[position]:
+                self._broken[position] = 1
+                warnings.warn(f"{error}; skipped from now on", stacklevel=2)
+            return None
+        if self.cache is not None:
+            self.cache.put(key, image)
+        return image
+
+    def _checked(self, index: int) -> np.ndarray:
+        image = self.source.load(index)
+        name = f"{self.kind} {self.source.identity(index)!r} of {type(self.source).__name__}"
+        channels = 3 if self.kind == "photograph" else 4
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels:
+            raise InputError(
+                f"{name} must be uint8 (H, W, {channels}), got {image.dtype} {image.shape}; "
+                "the source is at fault"
+            )
+        if min(image.shape[:2]) < _LEAST_SIDE[self.kind]:
+            height, width = image.shape[:2]
+            raise UnreadableImage(
+                f"{name} is {width}×{height} px, at least {_LEAST_SIDE[self.kind]} are needed"
+            )
+        return image

@@ -1,0 +1,300 @@
+"""Lightning's side of the data: loaders for each stage, and the synthesis once a batch is on its device."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import cv2
+import torch
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mm.data.augmentation import Augmentation
+from mm.data.bank import ImageBank, ImageCache
+from mm.data.dataset import LayersDataset
+from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
+from mm.data.sampling import FixedSampler, StreamLoader, StreamPosition, StreamSampler
+from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, ImageSource, NamedSource, build_source
+from mm.data.splits import Split, Stage, split_indices
+from mm.errors import InputError
+from mm.synthesis import Synthesizer
+
+_MEGABYTE = 2**20
+
+
+class MagnificationDataModule(LightningDataModule):
+    """Training triplets from photographs and cut-outs, in any mixture of subsets.
+
+    Workers cut layers; :meth:`on_after_batch_transfer` renders them on the device, so that a batch in a
+    training step is what :class:`mm.synthesis.Synthesizer` returns. Training, validation and test use
+    different photographs and different cut-outs. Validation and test are fixed sets, the same whatever the
+    batch size, number of workers or number of ranks, with one loader for each subset in the order of
+    :attr:`subset_names`.
+
+    Args:
+        photographs: an image source, its registered name (with arguments), or folders; None for procedural
+            ones.
+        cutouts: likewise.
+        synthesizer: renders the triplets and says how large the layers are; None for its defaults.
+        subsets: weight of each subset by name; None for all of them, equally.
+        batch_size: samples in a batch of one rank.
+        samples_per_epoch: over all ranks; rounded down to whole batches.
+        validation_samples: of each subset, over all ranks; rounded up to a multiple of the number of ranks.
+        test_samples: likewise.
+        repeat: whether every epoch has the same samples. Otherwise no sample ever comes twice.
+        seed: of all three sets.
+        split: shares of the photographs and of the cut-outs in training, validation and test.
+        augmentation: how layers are varied; None for the defaults.
+        num_workers: processes that cut layers, for each rank; 0 for none but the trainer's own.
+        cache_mb: memory for decoded training images, of all workers of a rank together, in MiB.
+        persistent_workers: keep the training workers, and what they have cached, from epoch to epoch.
+        prefetch_factor: batches that each worker prepares ahead; None for PyTorch's default.
+        start_method: how workers are started ("fork", "spawn", "forkserver"); None for the platform's
+            default.
+
+    Raises:
+        InputError: for a number out of range here; in :meth:`setup` for a source that cannot be used.
+    """
+
+    def __init__(
+        self,
+        photographs: ImageSource | NamedSource | list[str] | str | None = None,
+        cutouts: ImageSource | NamedSource | list[str] | str | None = None,
+        synthesizer: Synthesizer | None = None,
+        subsets: dict[str, float] | None = None,
+        batch_size: int = 4,
+        samples_per_epoch: int = 100_000,
+        validation_samples: int = 64,
+        test_samples: int = 64,
+        repeat: bool = False,
+        seed: int = 0,
+        split: Split | None = None,
+        augmentation: Augmentation | None = None,
+        num_workers: int = 2,
+        cache_mb: int = 2048,
+        persistent_workers: bool = True,
+        prefetch_factor: int | None = None,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+    ) -> None:
+        super().__init__()
+        least = {
+            "batch_size": (batch_size, 1),
+            "samples_per_epoch": (samples_per_epoch, 1),
+            "validation_samples": (validation_samples, 0),
+            "test_samples": (test_samples, 0),
+            "seed": (seed, 0),
+            "num_workers": (num_workers, 0),
+            "cache_mb": (cache_mb, 0),
+        }
+        for name, (value, limit) in least.items():
+            if value < limit:
+                raise InputError(f"data.{name} must be at least {limit}, got {value}")
+        self.synthesizer = synthesizer or Synthesizer()
+        self.subsets = subsets or {recipe.name: 1.0 for recipe in self.synthesizer.subsets}
+        self.batch_size = batch_size
+        self.samples_per_epoch = samples_per_epoch
+        self.validation_samples = validation_samples
+        self.test_samples = test_samples
+        self.repeat = repeat
+        self.seed = seed
+        self.split = split or Split()
+        self.augmentation = augmentation or Augmentation()
+        self.num_workers = num_workers
+        self.cache_mb = cache_mb
+        self.persistent_workers = persistent_workers
+        self.prefetch_factor = prefetch_factor
+        self.start_method = start_method
+        self._given = (photographs, cutouts)
+        self._banks: dict[Stage, tuple[ImageBank, ImageBank]] = {}
+        self._position = StreamPosition()
+
+    @property
+    def subset_names(self) -> tuple[str, ...]:
+        """Names of the subsets with a weight above 0, in the order of the validation and test loaders."""
+        return tuple(r.name for r in self.synthesizer.subsets if self.subsets.get(r.name, 0.0) > 0)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the images and divide them.
+
+        Raises:
+            InputError: if a folder is missing or empty, or there are too few images to divide.
+        """
+        if self._banks:
+            return
+        photographs, cutouts = self._given
+        geometry = self.synthesizer.geometry
+        sources: tuple[ImageSource, ImageSource] = (
+            # At the size at which they are used: nothing is gained by drawing them larger.
+            ProceduralPhotographs(size=max(geometry.background_size))
+            if photographs is None
+            else build_source(photographs, FolderOfPhotographs),
+            ProceduralCutouts(size=geometry.object_size)
+            if cutouts is None
+            else build_source(cutouts, FolderOfCutouts),
+        )
+        parts = [split_indices(source, self.split) for source in sources]
+        # Each worker has a cache of its own.
+        cache = ImageCache(self.cache_mb * _MEGABYTE // max(1, self.num_workers))
+        for name in parts[0]:
+            if not len(parts[0][name]):
+                continue
+            kept = cache if name == "train" else None
+            self._banks[name] = (
+                ImageBank(sources[0], parts[0][name], "photograph", kept),
+                ImageBank(sources[1], parts[1][name], "cut-out", kept),
+            )
+        # A misspelt subset should fail here, not when the first validation starts.
+        self.dataset("train")
+
+    def dataset(self, stage: Stage, subset: str | None = None) -> LayersDataset:
+        """Return the layers of one stage, of one subset or of the mixture; :meth:`setup` must have been
+        called.
+
+        Raises:
+            InputError: if the split leaves nothing for this stage.
+        """
+        if stage not in self._banks:
+            raise InputError(f"the split has no share for {stage!r}; give data.split.{stage} a share above 0")
+        photographs, cutouts = self._banks[stage]
+        lengths = {"train": self.samples_per_epoch, "val": self.validation_samples, "test": self.test_samples}
+        return LayersDataset(
+            photographs,
+            cutouts,
+            self.synthesizer.geometry,
+            subset or self.subsets,
+            seed=_derived_seed(self.seed, stage, subset or ""),
+            length=lengths[stage],
+            augmentation=self.augmentation,
+            recipes=self.synthesizer.subsets,
+        )
+
+    def train_dataloader(self) -> StreamLoader:
+        """Return the loader of the mixture, which goes on where a restored run stopped."""
+        dataset = self.dataset("train")
+        rank, ranks = self._place()
+        sampler = StreamSampler(
+            dataset,
+            self._position,
+            self.samples_per_epoch,
+            self.batch_size,
+            self.repeat,
+            dataset.seed,
+            rank,
+            ranks,
+        )
+        keep = self.persistent_workers and self.num_workers > 0
+        return StreamLoader(dataset, sampler=sampler, persistent_workers=keep, **self._loading())
+
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        """Return one loader for each subset, each of a fixed set."""
+        return self._fixed("val", self.validation_samples)
+
+    def test_dataloader(self) -> list[DataLoader[Any]]:
+        """Return one loader for each subset, each of a fixed set."""
+        return self._fixed("test", self.test_samples)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Render a batch of layers on the device that it is on; anything else is passed through."""
+        if not (isinstance(batch, Mapping) and "background" in batch and "objects" in batch):
+            return batch
+        device = batch["background"].device
+        if next(self.synthesizer.buffers(), torch.empty(0, device=device)).device != device:
+            self.synthesizer.to(device)
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            rendered: dict[str, Tensor] = self.synthesizer(dict(batch))
+        return rendered
+
+    def teardown(self, stage: str | None = None) -> None:
+        """Say how many images were broken."""
+        counts = {"photograph": [0, 0], "cut-out": [0, 0]}
+        for bank in (bank for banks in self._banks.values() for bank in banks):
+            counts[bank.kind][0] += bank.broken
+            counts[bank.kind][1] += len(bank)
+        said = [f"{broken} of {total} {kind}s" for kind, (broken, total) in counts.items() if broken]
+        if said:
+            warnings.warn(f"{' and '.join(said)} could not be read and were skipped", stacklevel=2)
+
+    def _fixed(self, stage: Stage, length: int) -> list[DataLoader[Any]]:
+        if length == 0 or stage not in self._banks:
+            return []
+        rank, ranks = self._place()
+        loaders = []
+        for name in self.subset_names:
+            dataset = self.dataset(stage, name)
+            sampler = FixedSampler(dataset, length, rank, ranks)
+            loaders.append(DataLoader(dataset, sampler=sampler, **self._loading()))
+        return loaders
+
+    def _loading(self) -> dict[str, Any]:
+        """Return the arguments that all loaders share."""
+        on_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        shared: dict[str, Any] = {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "pin_memory": on_cuda,
+        }
+        if self.num_workers > 0:
+            shared["prefetch_factor"] = self.prefetch_factor
+            shared["multiprocessing_context"] = self.start_method
+            shared["worker_init_fn"] = _prepare_worker
+        return shared
+
+    def _place(self) -> tuple[int, int]:
+        """Return this process's rank and the number of ranks."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+
+class SharpDataModule(MagnificationDataModule):
+    """The first subset alone: sharp background and objects, all moving."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(subsets={"sharp": 1.0}, **kwargs)
+
+
+class BlurredDataModule(MagnificationDataModule):
+    """The second subset alone: the same on a blurred background of low contrast."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(subsets={"blurred": 1.0}, **kwargs)
+
+
+class BackgroundDataModule(MagnificationDataModule):
+    """The third subset alone: only a moving background."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(subsets={"background": 1.0}, **kwargs)
+
+
+class StaticDataModule(MagnificationDataModule):
+    """The fourth subset alone: nothing moves, only the noise differs."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(subsets={"static": 1.0}, **kwargs)
+
+
+class ObjectsDataModule(MagnificationDataModule):
+    """The fifth subset alone: moving objects on a static background."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(subsets={"objects": 1.0}, **kwargs)
+
+
+class MixedDataModule(MagnificationDataModule):
+    """All five subsets, with weights."""
+
+
+def _derived_seed(seed: int, *names: str) -> int:
+    """Return a seed in [0, 2**62) for one use of the user's seed, so that no two uses share samples."""
+    digest = hashlib.blake2b("/".join((str(seed), *names)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 2
+
+
+def _prepare_worker(worker: int) -> None:
+    """Keep OpenCV to one thread: there are as many workers as the user wants cores busy."""
+    cv2.setNumThreads(0)
