@@ -1,0 +1,27 @@
+"""Warnings of a command as lines on the terminal, without Python's file names and code."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Within this context a ``UserWarning`` is one line, ``mm: warning: …``; others are left as they are."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+            if issubclass(category, UserWarning):
+                print(f"mm: warning: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *rest, **named)
+
+        warnings.showwarning = show
+        # Every one of them counts, also where two clips of one command have the same to say.
+        warnings.simplefilter("always", UserWarning)
+        yield

@@ -1,0 +1,81 @@
+"""``mm slice``: x–t and y–t slices of clips, one above the other, to see motion in one picture."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mm.cli.notices import warnings_as_lines
+from mm.errors import InputError
+from mm.video.slices import Slice, slice_clip
+
+# Dots an inch of the picture: a pixel of the slice is at least one dot at this width.
+_DPI = 150
+_WIDTH_INCHES = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="IN", help="videos or folders of images")
+    line = parser.add_mutually_exclusive_group(required=True)
+    line.add_argument("--row", type=int, metavar="Y", help="take this row of every frame, px from the top")
+    line.add_argument("--column", type=int, metavar="X", help="take this column, px from the left")
+    parser.add_argument("--start", type=float, metavar="S", help="begin at this time of playback, seconds")
+    parser.add_argument("--end", type=float, metavar="S", help="stop before this time of playback, seconds")
+    parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture to write")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Draw the slices; what a clip's slice shows is labelled with the clip's name."""
+    out: Path = args.out
+    if out.suffix.lower() != ".png":
+        raise InputError(f"the picture is written as PNG, got --out {out}; name it .png")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"cannot write {out}: there is no folder {out.parent}; make it first")
+    with warnings_as_lines():
+        slices = [
+            slice_clip(name, row=args.row, column=args.column, start=args.start, end=args.end)
+            for name in args.inputs
+        ]
+    draw(slices, [name.name for name in args.inputs], out)
+    print(f"{out}: {len(slices[0].times)} frames of {', '.join(str(name) for name in args.inputs)}")
+
+
+def draw(slices: list[Slice], labels: list[str], out: Path) -> None:
+    """Draw slices above one another, time to the right, the line's pixels upwards as they lie in the frame.
+
+    Args:
+        slices: one or more, all rows or all columns.
+        labels: what to write above each.
+        out: the PNG.
+
+    Raises:
+        InputError: if the picture cannot be written.
+    """
+    # Here, not above: matplotlib takes a second to load, and only this function needs it.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # At least two inches of height each, more where the line is long beside the number of frames.
+    heights = [2 + min(3.0, _WIDTH_INCHES / 4 * part.lines.shape[2] / len(part.times)) for part in slices]
+    figure = Figure(figsize=(_WIDTH_INCHES, sum(heights)), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(slices), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, label, axis in zip(slices, labels, axes, strict=True):
+        times = part.times
+        step = float(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 1.0
+        length = part.lines.shape[2]
+        axis.imshow(
+            part.lines.permute(2, 0, 1).numpy(),
+            aspect="auto",
+            interpolation="nearest",
+            extent=(float(times[0]) - step / 2, float(times[-1]) + step / 2, length - 0.5, -0.5),
+        )
+        axis.set_title(f"{label}: {'row' if part.along == 'x' else 'column'} {part.position}", fontsize=9)
+        axis.set_xlabel("time of playback / s")
+        axis.set_ylabel(f"{part.along} / px")
+    try:
+        figure.savefig(out)
+    except OSError as error:
+        out.unlink(missing_ok=True)
+        raise InputError(f"cannot write {out}: {error.strerror}; name another folder") from error

@@ -1,0 +1,116 @@
+"""What happens to a frame around a method: resize, cut a region, blend it back, put the input beside it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mm.errors import InputError
+from mm.video.info import ClipInfo
+
+# The soft border of a region is this part of its shorter side wide, and no wider than so many px.
+_BORDER_PART, _BORDER_MOST = 0.125, 16
+Region = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The sizes, region and blending of one clip.
+
+    Attributes:
+        size: (height, width) after resizing.
+        resized: whether that differs from the input's.
+        region: (x, y, width, height) to magnify in the resized frame, None for all of it.
+        side_by_side: whether the input is put left of the output.
+        mask: (height, width) of the region: how much of the magnified one shows.
+    """
+
+    size: tuple[int, int]
+    resized: bool
+    region: Region | None
+    side_by_side: bool
+    mask: Tensor | None
+
+    @classmethod
+    def of(cls, info: ClipInfo, scale: float, roi: Region | None, side_by_side: bool) -> Layout:
+        """Plan for a clip.
+
+        Raises:
+            InputError: for a scale that is no number above 0, or a region that is not within the frame.
+        """
+        if not (math.isfinite(scale) and scale > 0):
+            raise InputError(f"scale must be a number above 0, got {scale:g}")
+        size = max(1, round(info.height * scale)), max(1, round(info.width * scale))
+        region, mask = None, None
+        if roi is not None:
+            x, y, width, height = roi
+            inside = 0 <= x < x + width <= info.width and 0 <= y < y + height <= info.height
+            if not inside:
+                raise InputError(
+                    f"roi {x},{y},{width},{height} (x,y,width,height) does not lie within the frame "
+                    f"of {info.width}×{info.height} px; change it"
+                )
+            left, right = (min(size[1], round(edge * scale)) for edge in (x, x + width))
+            top, bottom = (min(size[0], round(edge * scale)) for edge in (y, y + height))
+            region = (left, top, right - left, bottom - top)
+            mask = _soft_mask(region, size)
+        return cls(size, size != (info.height, info.width), region, side_by_side, mask)
+
+    @property
+    def output(self) -> tuple[int, int]:
+        """(height, width) of what is written."""
+        return self.size[0], self.size[1] * (2 if self.side_by_side else 1)
+
+    @property
+    def magnified(self) -> tuple[int, int]:
+        """(height, width) of what the method sees."""
+        return self.size if self.region is None else (self.region[3], self.region[2])
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether the input frames are needed once the output is there."""
+        return self.side_by_side or self.region is not None
+
+    def resize(self, frames: Tensor) -> Tensor:
+        """Input frames (n, 3, H, W) → the size to work in."""
+        if not self.resized:
+            return frames
+        # With antialias, torch's bicubic has a = −0.5 in both directions.
+        return F.interpolate(frames, self.size, mode="bicubic", antialias=True).clamp_(0, 1)
+
+    def cut(self, frames: Tensor) -> Tensor:
+        """Resized frames → what the method sees."""
+        if self.region is None:
+            return frames
+        x, y, width, height = self.region
+        return frames[:, :, y : y + height, x : x + width].contiguous()
+
+    def compose(self, output: Tensor, originals: Tensor | None) -> Tensor:
+        """What the method gives, and the resized frames that it is for → what is written."""
+        output = output.float().clamp(0, 1)
+        if originals is None:
+            return output
+        if self.region is not None and self.mask is not None:
+            x, y, width, height = self.region
+            whole = originals.clone()
+            whole[:, :, y : y + height, x : x + width].lerp_(output, self.mask)
+            output = whole
+        return torch.cat([originals, output], dim=-1) if self.side_by_side else output
+
+
+def _soft_mask(region: Region, size: tuple[int, int]) -> Tensor:
+    """1 inside the region, falling to 0 towards its borders; not towards those that are the frame's own."""
+    x, y, width, height = region
+    border = max(1.0, min(_BORDER_MOST, _BORDER_PART * min(width, height)))
+
+    def profile(begin: int, length: int, limit: int) -> Tensor:
+        place = torch.arange(length) + 0.5
+        before = torch.full((length,), border) if begin == 0 else place
+        after = torch.full((length,), border) if begin + length == limit else length - place
+        return 0.5 - 0.5 * torch.cos(torch.pi * (torch.minimum(before, after) / border).clamp(0, 1))
+
+    return profile(y, height, size[0]).unsqueeze(1) * profile(x, width, size[1])

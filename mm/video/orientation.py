@@ -1,0 +1,65 @@
+"""How stored frames are turned and mirrored to stand upright: the display matrix of a container."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from av import VideoFrame
+from av.sidedata.sidedata import Type
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """One of the eight ways to lay a rectangle on its sides: transpose first, then mirror.
+
+    Attributes:
+        transpose: rows become columns.
+        mirror_x: left and right are swapped (after the transposition).
+        mirror_y: top and bottom are swapped (after the transposition).
+    """
+
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    @property
+    def degrees(self) -> int:
+        """Clockwise turn, without the mirroring: 0, 90, 180 or 270."""
+        if self.transpose:
+            return 90 if self.mirror_x else 270
+        return 180 if self.mirror_y else 0
+
+    def apply(self, frames: Tensor) -> Tensor:
+        """Turn (n, 3, H, W) frames upright."""
+        if self.transpose:
+            frames = frames.transpose(-1, -2)
+        flips = [dim for dim, wanted in ((-1, self.mirror_x), (-2, self.mirror_y)) if wanted]
+        return frames.flip(flips).contiguous() if flips or self.transpose else frames
+
+
+def orientation_of(frame: VideoFrame) -> Orientation:
+    """Return the orientation that a decoded frame's display matrix asks for; upright if it has none.
+
+    A matrix that is not made of right angles and mirrors is left alone, with a warning.
+    """
+    side_data: Any = frame.side_data
+    data = side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return Orientation()
+    # Rows (a, b, u), (c, d, v), (x, y, w): x' = a·x + c·y and y' = b·x + d·y, in 16.16 fixed point.
+    a, b, _, c, d = (int(value) for value in np.frombuffer(data, np.int32)[:5])
+    if a and d and not b and not c:
+        return Orientation(False, mirror_x=a < 0, mirror_y=d < 0)
+    if b and c and not a and not d:
+        return Orientation(True, mirror_x=c < 0, mirror_y=b < 0)
+    if a or b or c or d:
+        warnings.warn(
+            "the clip asks to be shown at an angle that is not a multiple of 90°; "
+            "its frames are left as they are stored",
+            stacklevel=2,
+        )
+    return Orientation()

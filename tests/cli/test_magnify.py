@@ -1,0 +1,158 @@
+"""``mm magnify`` as it is typed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mm.cli import main
+from mm.methods import LearnedMagnifier
+from mm.networks import MagnificationNetwork, NetworkConfig
+from mm.networks.weights import save
+from mm.video import read_clip, write_clip
+
+TINY = NetworkConfig(
+    stem_channels=2, channels=2, encoder_blocks=1, texture_blocks=1, shape_blocks=1, decoder_blocks=1
+)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    torch.manual_seed(0)
+    save(MagnificationNetwork(TINY), tmp_path / "tiny.safetensors", {})
+    return str(tmp_path / "tiny.safetensors")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    path = tmp_path / "in.mp4"
+    write_clip(path, torch.rand(12, 3, 24, 32, generator=torch.Generator().manual_seed(0)), rate=30)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--mode", "dynamic", "--factor", "8"],
+        ["--mode", "temporal", "--low", "5", "--high", "8", "--filter", "fir"],
+        ["--mode", "temporal", "--low", "60", "--high", "80", "--fps", "600", "--filter", "iir"],
+        ["--precision", "bf16", "--side-by-side", "--scale", "0.75"],
+        ["--roi", "4,4,16,12", "--crf", "20", "--batch", "3"],
+        ["--start", "0.1", "--end", "0.3"],
+    ],
+)
+def test_magnifies(
+    source: str, weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    target = tmp_path / "out.mp4"
+    assert main(["magnify", source, str(target), "--weights", weights, "--device", "cpu", *options]) == 0
+    frames, info = read_clip(target)
+    assert len(frames) == (6 if "--start" in options else 12)
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith(
+        f"{target}: {len(frames)} frames of {info.width}×{info.height} px at 30 a second"
+    )
+    assert out[1].startswith("learned, ")
+    assert "frames a second" in out[2]
+    if "temporal" in options:
+        assert f"{options[3]}–{options[5]} Hz" in out[1]
+
+
+def test_an_odd_size_is_told(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clip(tmp_path / "in.mkv", torch.rand(3, 3, 25, 33), lossless=True)
+    arguments = ["magnify", str(tmp_path / "in.mkv"), "--weights", weights, "--device", "cpu"]
+    assert main([*arguments, str(tmp_path / "out.mp4")]) == 0
+    assert "34×26 px" in (line := capsys.readouterr().out.splitlines()[0])
+    assert "the last column and row repeated" in line
+    assert main([*arguments, str(tmp_path / "out.mkv"), "--lossless"]) == 0
+    assert "33×25 px at 30 a second" in capsys.readouterr().out
+
+
+def test_quiet(source: str, weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["magnify", source, str(tmp_path / "o"), "--weights", weights, "--device", "cpu", "--quiet"])
+        == 0
+    )
+    assert capsys.readouterr().out == ""
+    assert len(list((tmp_path / "o").glob("*.png"))) == 12
+
+
+def test_never_imports_the_training_side(source: str, weights: str, tmp_path: Path) -> None:
+    script = textwrap.dedent("""
+        import sys
+        from mm.cli import main
+        code = main(["magnify", *sys.argv[1:]])
+        heavy = ("mm.training", "mm.data", "mm.synthesis", "mm.metrics", "mm.evaluation", "lightning",
+                 "pytorch_lightning", "kornia", "albumentations", "wandb", "torchmetrics", "jsonargparse")
+        print([name for name in sys.modules if name.startswith(heavy)])
+        sys.exit(code)
+    """)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            script,
+            source,
+            str(tmp_path / "out.mp4"),
+            "--weights",
+            weights,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing_behind(
+    source: str,
+    weights: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    push, seen = LearnedMagnifier.push, []
+
+    def push_and_be_stopped(self: LearnedMagnifier, frames: Tensor) -> Tensor:
+        seen.append(sorted(name.suffix for name in folder.iterdir()))
+        if len(seen) == 3:
+            signal.raise_signal(number)
+        return push(self, frames)
+
+    monkeypatch.setattr(LearnedMagnifier, "push", push_and_be_stopped)
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        returned = main(
+            [
+                "magnify",
+                source,
+                str(folder / "out.mp4"),
+                "--weights",
+                weights,
+                "--device",
+                "cpu",
+                "--batch",
+                "2",
+            ]
+        )
+    except SystemExit as end:
+        returned = end.code
+    assert returned == code
+    # Until then it was being written, under another name.
+    assert seen == [[".mp4"]] * 3
+    assert list(folder.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert "Traceback" not in capsys.readouterr().err

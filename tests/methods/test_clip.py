@@ -1,0 +1,296 @@
+"""Clips through a method: every frame in step, only what should change changed, nothing half written."""
+
+from __future__ import annotations
+
+import warnings
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import mm
+from mm.errors import InputError
+from mm.methods.clip import choose_device, magnify
+from mm.networks import MagnificationNetwork, NetworkConfig
+from mm.networks.weights import save
+from mm.registry import methods
+from mm.temporal import Band
+from mm.video import VideoWriter, read_clip, write_clip
+
+TINY = NetworkConfig(
+    stem_channels=2, channels=2, encoder_blocks=1, texture_blocks=1, shape_blocks=1, decoder_blocks=1
+)
+
+
+class Late:
+    """A method that gives each frame's negative, ``DELAY`` frames late, and remembers how much it held."""
+
+    DELAY = 5
+    made: list[Late]
+
+    def __init__(self, factor: float, band: Band | None, device: torch.device) -> None:
+        self.factor, self.band, self.device = factor, band, device
+        self.waiting: list[Tensor] = []
+        self.most_waiting = 0
+        self.most_pushed = 0
+        Late.made.append(self)
+
+    def push(self, frames: Tensor) -> Tensor:
+        self.waiting.extend(1 - frames)
+        self.most_waiting = max(self.most_waiting, len(self.waiting))
+        self.most_pushed = max(self.most_pushed, len(frames))
+        ready = max(0, len(self.waiting) - self.DELAY)
+        out, self.waiting = self.waiting[:ready], self.waiting[ready:]
+        return torch.stack(out) if out else frames[:0]
+
+    def flush(self) -> Tensor:
+        out, self.waiting = self.waiting, []
+        return torch.stack(out) if out else torch.empty(0, 3, 0, 0)
+
+    def memory(self, height: int, width: int, frames: int) -> int:
+        return 4 * 3 * height * width * min(frames, self.DELAY)
+
+    def describe(self) -> str:
+        return f"late, factor {self.factor:g}"
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> type[Late]:
+    Late.made = []
+    monkeypatch.setitem(methods._entries, "late", Late)
+    return Late
+
+
+@pytest.fixture
+def codes() -> Tensor:
+    return torch.randint(0, 256, (23, 3, 24, 32), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def source(tmp_path: Path, codes: Tensor) -> Path:
+    """23 different frames at uneven times."""
+    path = tmp_path / "in.mkv"
+    times = [40 * i + (7 if i % 3 else 0) for i in range(23)]
+    with VideoWriter(path, (24, 32), rate=25, time_base=Fraction(1, 1000), lossless=True) as writer:
+        writer.write(codes / 255, tuple(times))
+    return path
+
+
+def back(path: Path) -> Tensor:
+    """A lossless clip's codes."""
+    return (read_clip(path)[0] * 255).round().long()
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "tiny.safetensors"
+    save(MagnificationNetwork(TINY), path, {"max_magnified_motion": 12.0})
+    return path
+
+
+class TestPlumbing:
+    @pytest.mark.parametrize("batch", [1, 4, 100])
+    def test_output_t_is_input_t(
+        self, late: type[Late], source: Path, codes: Tensor, tmp_path: Path, batch: int
+    ) -> None:
+        target = tmp_path / "out.mkv"
+        report = magnify(source, target, method="late", lossless=True, batch=batch, factor=3)
+        assert torch.equal(back(target), 255 - codes)
+        assert report.frames == 23
+        assert report.size == (32, 24)
+        assert report.method == "late, factor 3"
+        assert late.made[0].factor == 3
+
+    def test_times_are_kept(self, late: type[Late], source: Path, tmp_path: Path) -> None:
+        magnify(source, tmp_path / "out.mp4", method="late")
+        pts = []
+        for path in (source, tmp_path / "out.mp4"):
+            with mm.video.open_clip(path) as clip:
+                pts.append([float(t * clip.info.time_base) for chunk in clip.chunks() for t in chunk.pts])
+        assert pts[0] == pytest.approx(pts[1], abs=1e-6)
+        assert len(set(round(b - a, 4) for a, b in zip(pts[0], pts[0][1:], strict=False))) > 1
+
+    def test_a_constant_number_of_frames_is_held(self, late: type[Late], tmp_path: Path) -> None:
+        held = []
+        for length in (20, 80):
+            write_clip(tmp_path / f"{length}.mkv", torch.rand(length, 3, 16, 16))
+            magnify(
+                tmp_path / f"{length}.mkv", tmp_path / "out.mp4", method="late", batch=4, side_by_side=True
+            )
+            held.append((late.made[-1].most_waiting, late.made[-1].most_pushed))
+        assert held == [(9, 4), (9, 4)]
+
+    def test_side_by_side(self, late: type[Late], source: Path, codes: Tensor, tmp_path: Path) -> None:
+        target = tmp_path / "out.mkv"
+        report = magnify(source, target, method="late", lossless=True, side_by_side=True)
+        assert torch.equal(back(target), torch.cat([codes, 255 - codes], dim=-1))
+        assert report.size == (64, 24)
+
+    def test_region(self, late: type[Late], source: Path, codes: Tensor, tmp_path: Path) -> None:
+        target = tmp_path / "out.mkv"
+        magnify(source, target, method="late", lossless=True, roi=(8, 4, 16, 16))
+        out = back(target)
+        outside = torch.ones(24, 32, dtype=torch.bool)
+        outside[4:20, 8:24] = False
+        assert torch.equal(out[:, :, outside], codes[:, :, outside])
+        # The border is 2 px wide here; within it the magnified region is all there is.
+        inside = (slice(None), slice(None), slice(7, 17), slice(11, 21))
+        assert torch.equal(out[inside], (255 - codes)[inside])
+        # On the border a mixture: further in, more of the magnified.
+        share = [
+            float(((out - codes)[:, :, 12, x] / (255 - 2 * codes)[:, :, 12, x].float()).median())
+            for x in (8, 9, 10)
+        ]
+        assert 0 < share[0] < share[1] < share[2] <= 1
+
+    def test_a_region_at_the_frame_s_own_border_is_not_faded_there(
+        self, late: type[Late], source: Path, codes: Tensor, tmp_path: Path
+    ) -> None:
+        target = tmp_path / "out.mkv"
+        magnify(source, target, method="late", lossless=True, roi=(0, 0, 32, 12))
+        out = back(target)
+        assert torch.equal(out[:, :, :9], 255 - codes[:, :, :9])
+        assert torch.equal(out[:, :, 12:], codes[:, :, 12:])
+
+    def test_scale(self, late: type[Late], tmp_path: Path) -> None:
+        x = torch.arange(64) / 64
+        wave = (0.5 + 0.4 * torch.sin(2 * torch.pi * x * 2)).expand(4, 3, 48, 64)
+        write_clip(tmp_path / "in.mkv", wave, lossless=True)
+        report = magnify(tmp_path / "in.mkv", tmp_path / "out.mkv", method="late", lossless=True, scale=0.5)
+        assert report.size == (32, 24)
+        out, _ = read_clip(tmp_path / "out.mkv")
+        # The middle of the new pixel i lies at 2·i + 0.5 of the old ones.
+        expected = 0.5 - 0.4 * torch.sin(2 * torch.pi * (2 * torch.arange(32) + 0.5) / 64 * 2)
+        assert (out[1, 1, 10] - expected).abs().max() < 0.02
+
+    def test_scale_and_region_together(self, late: type[Late], source: Path, tmp_path: Path) -> None:
+        target = tmp_path / "out.mkv"
+        report = magnify(source, target, method="late", lossless=True, scale=2, roi=(8, 4, 16, 16))
+        assert report.size == (64, 48)
+        magnify(source, tmp_path / "plain.mkv", method="late", lossless=True, scale=2)
+        inside = (slice(None), slice(None), slice(14, 34), slice(22, 42))
+        assert torch.equal(back(target)[inside], back(tmp_path / "plain.mkv")[inside])
+
+    def test_part_of_a_clip(self, late: type[Late], source: Path, codes: Tensor, tmp_path: Path) -> None:
+        magnify(source, tmp_path / "out.mkv", method="late", lossless=True, start=0.2, end=0.6)
+        assert torch.equal(back(tmp_path / "out.mkv"), 255 - codes[5:15])
+
+    def test_folders_in_and_out(self, late: type[Late], source: Path, codes: Tensor, tmp_path: Path) -> None:
+        magnify(source, tmp_path / "frames", method="late")
+        assert torch.equal(back(tmp_path / "frames"), 255 - codes)
+        report = magnify(tmp_path / "frames", tmp_path / "out.mkv", method="late", lossless=True, fps=12)
+        assert torch.equal(back(tmp_path / "out.mkv"), codes)
+        assert read_clip(tmp_path / "out.mkv")[1].rate == report.rate == 12
+
+    def test_grey_stays_grey(self, late: type[Late], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "frames").mkdir()
+        for number in range(3):
+            cv2.imwrite(str(tmp_path / "frames" / f"{number}.png"), np.full((16, 16), 90, np.uint8))
+        push = Late.push
+        tint = torch.tensor([1.0, 0.5, 0.5]).view(3, 1, 1)
+        monkeypatch.setattr(Late, "push", lambda self, frames: push(self, frames) * tint)
+        magnify(tmp_path / "frames", tmp_path / "out", method="late")
+        out = back(tmp_path / "out")
+        assert torch.equal(out, out[:, :1].expand(-1, 3, -1, -1))
+
+    def test_capture_rate(self, late: type[Late], source: Path, tmp_path: Path) -> None:
+        magnify(source, tmp_path / "a.mp4", method="late", low=10, high=20, fps=600)
+        magnify(source, tmp_path / "b.mp4", method="late", low=1, high=2, filter="fir")
+        assert late.made[0].band == Band(10, 20, 600, "butter")
+        assert late.made[1].band == Band(1, 2, 25, "fir")
+        # The capture rate changes no time of playback.
+        assert read_clip(tmp_path / "a.mp4")[1].rate == read_clip(tmp_path / "b.mp4")[1].rate
+
+    def test_a_varying_rate_is_told_where_frequencies_matter(self, late: type[Late], tmp_path: Path) -> None:
+        path = tmp_path / "vfr.mp4"
+        with VideoWriter(path, (16, 16), rate=25, time_base=Fraction(1, 1000)) as writer:
+            writer.write(torch.rand(8, 3, 16, 16), (0, 40, 80, 120, 400, 440, 480, 520))
+        with pytest.warns(UserWarning, match="varying frame rate: two frames are 0.28 s apart"):
+            magnify(path, tmp_path / "out.mp4", method="late", low=1, high=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            magnify(path, tmp_path / "out.mp4", method="late")
+
+    def test_the_whole_clip_s_memory_is_told_before_it_is_taken(
+        self, late: type[Late], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.warns(UserWarning, match=r"ideal filter holds .* GiB for 23 frames of 32×24 px"):
+            magnify(source, tmp_path / "out.mp4", method="late", low=1, high=2, filter="ideal")
+        monkeypatch.setattr(Late, "memory", lambda *_: 2**50)
+        with pytest.raises(InputError, match=r"holds 1e\+06 GiB .* --filter butter"):
+            magnify(source, tmp_path / "out2.mp4", method="late", low=1, high=2, filter="ideal")
+        assert not (tmp_path / "out2.mp4").exists()
+        assert late.made[-1].most_pushed == 0
+
+
+class TestLearned:
+    def test_each_frame_is_encoded_once(
+        self, weights: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        encoded: list[int] = []
+        usual = MagnificationNetwork.encode
+
+        def counting(self: MagnificationNetwork, frames: Tensor) -> tuple[Tensor, Tensor]:
+            encoded.append(len(frames))
+            return usual(self, frames)
+
+        monkeypatch.setattr(MagnificationNetwork, "encode", counting)
+        for mode, band in (("static", {}), ("dynamic", {}), ("temporal", {"low": 5, "high": 8})):
+            encoded.clear()
+            magnify(source, tmp_path / "out.mp4", mode=mode, weights=weights, device="cpu", batch=5, **band)
+            assert sum(encoded) == 23
+
+    def test_static_mode_is_the_network_on_pairs(self, weights: Path, source: Path, tmp_path: Path) -> None:
+        target = tmp_path / "out.mkv"
+        magnify(source, target, weights=weights, factor=7, device="cpu", lossless=True)
+        frames, _ = read_clip(source)
+        expected = mm.load(weights).magnify_pair(frames[:1].expand_as(frames), frames, 7.0)
+        assert (back(target) / 255 - expected).abs().max() < 0.51 / 255
+
+    def test_bf16_is_close(self, weights: Path, source: Path, tmp_path: Path) -> None:
+        outputs = []
+        for precision in ("32", "bf16"):
+            target = tmp_path / f"{precision}.mkv"
+            magnify(source, target, weights=weights, precision=precision, device="cpu", lossless=True)
+            outputs.append(back(target).float())
+        assert (outputs[0] - outputs[1]).abs().mean() < 3
+        assert not torch.equal(outputs[0], outputs[1])
+
+    def test_the_card_s_reach_is_held(self, weights: Path, tmp_path: Path) -> None:
+        # A pattern that moves by 2 px: 2 × 5 = 10 px is within the card's 12 px, 2 × 20 is not.
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.rand(1, 1, 20, 24, generator=generator)
+        scene = torch.nn.functional.interpolate(noise, scale_factor=8, mode="bicubic").clamp(0, 1)
+        frames = torch.cat([scene[..., 8:136, 8 + 2 * i : 168 + 2 * i] for i in (0, 1, 0)]).expand(
+            -1, 3, -1, -1
+        )
+        write_clip(tmp_path / "in.mkv", frames, lossless=True)
+        options = {"weights": weights, "device": "cpu"}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            report = magnify(tmp_path / "in.mkv", tmp_path / "out.mp4", factor=5, **options)
+        assert report.largest_motion == pytest.approx(2, rel=0.15)
+        assert report.trained_reach == 12
+        with pytest.warns(
+            UserWarning, match=r"at frame 1: factor 20 makes that \d\d px, past the 12 px"
+        ) as told:
+            magnify(tmp_path / "in.mkv", tmp_path / "out.mp4", factor=20, **options)
+        assert len(told) == 1
+
+    def test_python_s_magnify_is_this_one(self) -> None:
+        assert mm.magnify is magnify
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(InputError, match="no device is called 'gpu'"):
+        choose_device("gpu")
+    count = torch.cuda.device_count()
+    with pytest.raises(InputError, match=rf"device 'cuda:{count}' is not there: torch sees {count}"):
+        choose_device(f"cuda:{count}")
