@@ -11,7 +11,7 @@ import cv2
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from mm.data.augmentation import Augmentation
 from mm.data.bank import ImageBank, ImageCache
@@ -79,6 +79,7 @@ class MagnificationDataModule(LightningDataModule):
         persistent_workers: bool = True,
         prefetch_factor: int | None = None,
         start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+        render_on: Literal["device", "workers"] = "device",
     ) -> None:
         super().__init__()
         least = {
@@ -108,6 +109,7 @@ class MagnificationDataModule(LightningDataModule):
         self.persistent_workers = persistent_workers
         self.prefetch_factor = prefetch_factor
         self.start_method = start_method
+        self.render_on = render_on
         self._given = (photographs, cutouts)
         self._banks: dict[Stage, tuple[ImageBank, ImageBank]] = {}
         self._position = StreamPosition()
@@ -187,7 +189,10 @@ class MagnificationDataModule(LightningDataModule):
             ranks,
         )
         keep = self.persistent_workers and self.num_workers > 0
-        return StreamLoader(dataset, sampler=sampler, persistent_workers=keep, **self._loading())
+        collate = _RenderingCollate(self.synthesizer) if self.render_on == "workers" else None
+        return StreamLoader(
+            dataset, sampler=sampler, persistent_workers=keep, collate_fn=collate, **self._loading()
+        )
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
         """Return one loader for each subset, each of a fixed set."""
@@ -287,6 +292,17 @@ class ObjectsDataModule(MagnificationDataModule):
 
 class MixedDataModule(MagnificationDataModule):
     """All five subsets, with weights."""
+
+
+class _RenderingCollate:
+    """Makes a batch of samples and renders it, in a worker."""
+
+    def __init__(self, synthesizer: Synthesizer) -> None:
+        self.synthesizer = synthesizer
+
+    def __call__(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        rendered: dict[str, Tensor] = self.synthesizer(default_collate(samples))
+        return rendered
 
 
 def _derived_seed(seed: int, *names: str) -> int:

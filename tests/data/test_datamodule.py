@@ -234,3 +234,13 @@ def test_sources_can_be_given_in_yaml_in_every_way(photographs: Path, cutouts: P
 def test_a_module_of_one_subset_takes_all_other_arguments_from_yaml(photographs: Path) -> None:
     made = parsed({"class_path": "mm.data.StaticDataModule", "init_args": {"batch_size": 7, "seed": 3}})
     assert (made.batch_size, made.seed, made.subset_names) == (7, 3, ("static",))
+
+
+def test_workers_render_what_the_device_renders(photographs: Path, cutouts: Path) -> None:
+    on_device = module(photographs, cutouts)
+    layers = list(on_device.train_dataloader())
+    rendered = [on_device.on_after_batch_transfer(batch, 0) for batch in layers]
+    by_workers = module(photographs, cutouts, render_on="workers", num_workers=1)
+    for one, other in zip(rendered, by_workers.train_dataloader(), strict=True):
+        assert by_workers.on_after_batch_transfer(other, 0) is other
+        assert same(one, other)
