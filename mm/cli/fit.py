@@ -1,0 +1,310 @@
+"""``mm fit``, ``mm validate``, ``mm test``: training and scoring from a YAML configuration, through
+LightningCLI.
+
+A run has a folder, ``trainer.default_root_dir``::
+
+    checkpoints/last.ckpt, best.ckpt
+    logs/version_N/             one a start: config.yaml, run.json, metrics.csv, samples/*.png
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import pickle
+import sys
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+# Before albumentations is imported anywhere: its import would look for updates over the network.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import torch
+from jsonargparse import ArgumentError
+from jsonargparse.typing import register_type
+from pytorch_lightning import Trainer
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
+
+from mm.data import MagnificationDataModule
+from mm.errors import InputError
+from mm.plugins import load_plugins, take_option
+from mm.synthesis import Recipe
+from mm.training import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    LastCheckpoint,
+    MagnificationModule,
+    RunRecord,
+    SampleImages,
+    Throughput,
+)
+from mm.training.scores import table
+
+DEFAULT_DATA = "mm.data.MixedDataModule"
+SUBCOMMANDS = ("fit", "validate", "test")
+# Values of --ckpt_path that name a checkpoint of the run instead of a file.
+SYMBOLIC_CHECKPOINTS = ("last", "best")
+
+
+class MagnificationCLI(LightningCLI):
+    """LightningCLI with this project's module, checkpoints, records and loggers; see :func:`build`."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the commands and the arguments of the trainer's methods that the CLI fills in itself."""
+        known = LightningCLI.subcommands()
+        # Lightning's own table of scores has a column a data loader, each with all values: "verbose" is ours.
+        return {name: known[name] | {"verbose"} for name in SUBCOMMANDS}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the callbacks that every run has, each configurable under its own key."""
+        parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
+        parser.add_lightning_class_args(BestCheckpoint, "best_checkpoint")
+        parser.add_lightning_class_args(SampleImages, "sample_images")
+        parser.add_lightning_class_args(Throughput, "throughput")
+        for key in ("last_checkpoint", "best_checkpoint"):
+            parser.link_arguments("trainer.default_root_dir", f"{key}.dirpath", compute_fn=_checkpoint_folder)
+        parser.set_defaults({"data": {"class_path": DEFAULT_DATA}})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse; unlike Lightning's own, without a warning that ``sys.argv`` is not what is parsed."""
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        command = self.config.get("subcommand")
+        if command and self.config[command].get("weights_only") is None:
+            # A checkpoint of this project holds plain values only; nothing in one is ever executed.
+            self.config[command]["weights_only"] = True
+
+    def before_instantiate_classes(self) -> None:
+        """Let Weights & Biases, if the configuration asks for it, keep its files in the run's folder."""
+        trainer = self._get(self.config, "trainer")
+        loggers = trainer.get("logger")
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            if "WandbLogger" in str(getattr(logger, "class_path", "")):
+                if logger.init_args.get("save_dir") in (None, "."):
+                    logger.init_args["save_dir"] = str(trainer.default_root_dir)
+                Path(logger.init_args["save_dir"]).mkdir(parents=True, exist_ok=True)
+                ready = "WANDB_MODE" in os.environ or logger.init_args.get("offline") or _logged_in()
+                if not ready:
+                    # Not its "offline", which sets an environment variable too late to be read.
+                    logger["dict_kwargs"] = {**logger.get("dict_kwargs", {}), "mode": "offline"}
+                    rank_zero_info(
+                        "no login for Weights & Biases: it writes to the run's folder; wandb sync uploads it"
+                    )
+
+    def _parse_ckpt_path(self) -> None:
+        """Take the architecture, and nothing else, from the checkpoint that ``--ckpt_path`` names.
+
+        Lightning's own would take every hyper-parameter from there, over what the command line says.
+        """
+        path = self._chosen("ckpt_path") if "subcommand" in self.config else None
+        if not path:
+            return
+        if path in SYMBOLIC_CHECKPOINTS:
+            path = Path(_checkpoint_folder(self._chosen("trainer.default_root_dir"))) / f"{path}.ckpt"
+            if not path.is_file():
+                if self.config.subcommand == "fit" and path.stem == "last":
+                    rank_zero_info(f"there is no {path} yet: training starts anew")
+                    self.config[self.config.subcommand]["ckpt_path"] = None
+                    return
+                raise InputError(f"there is no {path}: train first, or name a checkpoint with --ckpt_path")
+            self.config[self.config.subcommand]["ckpt_path"] = str(path)
+        network = _network_config(Path(path))
+        if self.config.subcommand != "fit":
+            chosen = {self.config.subcommand: {"model": {"network_config": network}}}
+            self.config = self.parser.parse_object(chosen, self.config)
+            return
+        configured = self._chosen("model.network_config").as_dict()
+        changed = sorted(name for name, value in configured.items() if network.get(name) != value)
+        if changed:
+            name = changed[0]
+            raise InputError(
+                f"{path} has model.network_config.{name} {network.get(name)!r}, the configuration has "
+                f"{configured[name]!r}: give the checkpoint's, or start anew in another run folder"
+            )
+
+    def _chosen(self, key: str) -> Any:
+        return self.config.get(f"{self.config.subcommand}.{key}")
+
+    def validate(self, **options: Any) -> None:
+        """Score the checkpoint on the validation sets and print a row a subset."""
+        self.trainer.validate(verbose=False, **options)
+        self._print_scores("val")
+
+    def test(self, **options: Any) -> None:
+        """Score the checkpoint on the test sets and print a row a subset."""
+        self.trainer.test(verbose=False, **options)
+        self._print_scores("test")
+
+    def _print_scores(self, stage: str) -> None:
+        if self.trainer.is_global_zero:
+            print(table(self.trainer.callback_metrics, stage))
+
+    def instantiate_classes(self) -> None:
+        """Make the parts; the message of a part that refuses a value comes through as it is."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            # jsonargparse wraps what a class raises in an account of every type that it tried.
+            behind: BaseException | None = error
+            while behind is not None and not isinstance(behind, InputError):
+                behind = behind.__cause__ or behind.__context__
+            if behind is None:
+                raise
+            raise behind from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the trainer, with the CSV log beside the chosen loggers and whole checkpoints only."""
+        chosen = self._get(self.config_init, "trainer")
+        root = chosen.get("default_root_dir")
+        loggers = chosen.get("logger")
+        if not isinstance(loggers, list):
+            loggers = [] if loggers is None or isinstance(loggers, bool) else [loggers]
+        if not any(isinstance(logger, CSVLogger) for logger in loggers):
+            # First: it gives the run's log folder its name. Flushed at once, for a run may be killed any
+            # time.
+            loggers = [CSVLogger(root, name="logs", flush_logs_every_n_steps=1), *loggers]
+        plugins = chosen.get("plugins") or []
+        plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+        bar = chosen.get("enable_progress_bar")
+        if bar is None:
+            # In a file, a bar is ten thousand lines; Throughput then says a line a minute.
+            bar = sys.stderr.isatty()
+        try:
+            return super().instantiate_trainer(
+                logger=loggers, plugins=plugins, enable_progress_bar=bar, **kwargs
+            )
+        except MisconfigurationException as error:
+            raise InputError(f"trainer: {_one_line(str(error))}") from error
+
+
+def _checkpoint_folder(root: Any) -> str:
+    return str(Path(root or ".") / "checkpoints")
+
+
+def _logged_in() -> bool:
+    """Say whether Weights & Biases has a key; without one it would stop and ask for it."""
+    import wandb
+
+    if "prompt" in inspect.signature(wandb.login).parameters:
+        return bool(wandb.login(prompt=False, verify=False))
+    return wandb.api.api_key is not None
+
+
+def _network_config(path: Path) -> dict[str, Any]:
+    """Read the architecture out of a checkpoint, executing nothing that the file holds."""
+    if not path.is_file():
+        raise InputError(f"no checkpoint {str(path)!r}: give a file, last or best")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} is refused: it holds more than tensors and plain values, and reading it could run code; "
+            "nothing was executed"
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise InputError(
+            f"{path} is not a checkpoint that can be read: {str(error).splitlines()[0]}"
+        ) from error
+    hyper = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    network = hyper.get("network_config") if isinstance(hyper, dict) else None
+    if not isinstance(network, dict):
+        raise InputError(f"{path} is not a checkpoint of this project's training: it holds no network_config")
+    return network
+
+
+def build(arguments: list[str], run: bool = True) -> MagnificationCLI:
+    """Parse and, if ``run``, execute ``[command, *options]``; ``run=False`` takes the options alone.
+
+    Raises:
+        InputError: for arguments or a configuration that cannot be used, in one line.
+    """
+    try:
+        return MagnificationCLI(
+            MagnificationModule,
+            MagnificationDataModule,
+            subclass_mode_data=True,
+            save_config_callback=RunRecord,
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=0,
+            # The samplers of mm.data shard by rank themselves.
+            trainer_defaults={
+                "default_root_dir": "runs/default",
+                "use_distributed_sampler": False,
+                "enable_model_summary": False,
+            },
+            parser_kwargs=_parser_options(run),
+            # Hyper-parameters are saved by the module itself, as plain values.
+            load_from_checkpoint_support=False,
+            auto_configure_optimizers=False,
+            args=arguments,
+            run=run,
+        )
+    except ArgumentError as error:
+        raise InputError(_one_line(str(error))) from error
+
+
+def _parser_options(run: bool) -> dict[str, Any]:
+    options = {"exit_on_error": False}
+    if not run:
+        return options
+    return {**options, "prog": "mm", **{name: {**options, "prog": f"mm {name}"} for name in SUBCOMMANDS}}
+
+
+def _one_line(text: str) -> str:
+    """Join a message of several lines, as jsonargparse nests them, into one."""
+    return " ".join(part.strip() for part in text.splitlines() if part.strip())
+
+
+def run(command: str, arguments: list[str]) -> int:
+    """Run ``mm fit``, ``mm validate`` or ``mm test``.
+
+    Args:
+        command: one of those three words.
+        arguments: what follows it.
+
+    Returns:
+        0.
+
+    Raises:
+        InputError: for anything of the user's that cannot be used.
+    """
+    paths, rest = take_option(arguments)
+    load_plugins(paths)
+    _quieten()
+    try:
+        build([command, *rest])
+    except InputError as error:
+        # A worker's error arrives with the worker's whole traceback in its text.
+        if "Original Traceback" not in str(error):
+            raise
+        raise InputError(str(error).strip().splitlines()[-1].partition("InputError: ")[2]) from error
+    return 0
+
+
+def _recipe(values: Recipe | dict[str, Any]) -> Recipe:
+    if isinstance(values, Recipe):
+        return values
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    return Recipe(**fields)
+
+
+# jsonargparse cannot write instances inside a tuple by itself, and a saved configuration must be complete.
+register_type(Recipe, serializer=asdict, deserializer=_recipe, fail_already_registered=False)
+
+
+def _quieten() -> None:
+    """Leave out what Lightning says about itself, or about what is meant to be as it is."""
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
+    # The averaged network stays in evaluation mode.
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode.*")
+    # A start after a kill goes on in the same folder.
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty.*")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in record.getMessage()
+    )

@@ -1,0 +1,65 @@
+"""The paper's training loss (Oh et al. 2018, section 3.2 and supplementary), as pure functions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import l1_loss
+
+PAPER_WEIGHT = 0.1
+"""λ: the weight of the three terms that keep texture and shape apart (paper, section 3.3)."""
+
+
+class Representations(NamedTuple):
+    """What the encoder made of the four frames of a training batch, each (B, C, h, w)."""
+
+    texture_a: Tensor
+    """V_a: texture of the reference frame."""
+    texture_b_perturbed: Tensor
+    """V′_b: texture of the moved frame in changed colours."""
+    texture_y_perturbed: Tensor
+    """V′_Y: texture of the magnified frame in the same changed colours."""
+    texture_b: Tensor
+    """V_b: texture of the moved frame."""
+    shape_b: Tensor
+    """M_b: shape of the moved frame."""
+    shape_b_perturbed: Tensor
+    """M′_b: shape of the moved frame in changed colours."""
+
+
+def l1(one: Tensor, other: Tensor) -> Tensor:
+    """Return the mean absolute difference as a float32 scalar, whatever the inputs' precision.
+
+    A mean over a million values that are 0.01 apart is beyond bf16's 8 bits, so the difference is taken in
+    float32.
+    """
+    return l1_loss(one.float(), other.float())
+
+
+def loss_terms(prediction: Tensor, target: Tensor, features: Representations) -> dict[str, Tensor]:
+    """Return each term of the loss, unweighted, under its name.
+
+    Args:
+        prediction: Ŷ, the network's magnified frame, (B, 3, H, W), unclamped.
+        target: Y, the true magnified frame, (B, 3, H, W) in [0, 1].
+        features: the encoder's outputs.
+
+    Returns:
+        ``image`` = L1(Y, Ŷ); ``texture`` = L1(V_a, V_b): motion must not enter the texture;
+        ``texture_perturbed`` = L1(V′_b, V′_Y): the same for the magnified motion, in other colours;
+        ``shape`` = L1(M_b, M′_b): colour must not enter the shape. Float32 scalars.
+    """
+    return {
+        "image": l1(prediction, target),
+        "texture": l1(features.texture_a, features.texture_b),
+        "texture_perturbed": l1(features.texture_b_perturbed, features.texture_y_perturbed),
+        "shape": l1(features.shape_b, features.shape_b_perturbed),
+    }
+
+
+def total_loss(terms: dict[str, Tensor], weight: float = PAPER_WEIGHT) -> Tensor:
+    """Return ``image`` + ``weight`` × the sum of the other terms (``weight`` is the paper's λ)."""
+    others = [value for name, value in terms.items() if name != "image"]
+    return terms["image"] + weight * torch.stack(others).sum()

@@ -1,0 +1,351 @@
+"""The LightningModule: the paper's network, loss and optimiser, with validation that measures motion."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from mm.errors import InputError
+from mm.networks import MagnificationNetwork, NetworkConfig
+from mm.training.losses import PAPER_WEIGHT, Representations, loss_terms, total_loss
+from mm.training.schedule import Schedule, rate_fraction
+from mm.training.scores import SubsetScores
+
+Batch = dict[str, Tensor]
+
+_PAPER = NetworkConfig.paper()
+
+# Steps between two looks at whether the loss is still finite, on a device where looking stops the pipeline.
+FINITE_CHECK_INTERVAL = 50
+
+
+class MagnificationModule(pl.LightningModule):
+    """Trains a :class:`~mm.networks.MagnificationNetwork` on rendered triplets (Oh et al. 2018, section 3).
+
+    The defaults are the paper's: Adam with β 0.9 and 0.999, learning rate 1e-4 throughout, λ 0.1, no weight
+    decay, no averaging.
+
+    Args:
+        network_config: the architecture; a plain dict of the same fields is taken too.
+        learning_rate: the peak learning rate.
+        betas: Adam's decay rates of the mean and of the square.
+        weight_decay: L2 penalty, added to the gradient as Adam does.
+        loss_weight: λ of the texture and shape terms.
+        warmup_steps: optimiser steps over which the learning rate rises linearly.
+        schedule: ``constant``, or ``cosine`` down to ``final_learning_rate``.
+        final_learning_rate: where ``cosine`` ends.
+        total_steps: the step at which ``cosine`` ends; the trainer's ``max_steps`` or ``max_epochs`` if None.
+        ema_decay: decay of an exponential moving average of the weights, in (0, 1), which then is what is
+            validated and exported; None keeps none.
+        channels_last: lay activations out as NHWC, which is faster on CPUs and on GPUs with tensor cores.
+        compile: pass the training step's forward pass through ``torch.compile``.
+        fused: use the fused Adam kernel. It cannot be joined with gradient clipping under ``16-mixed``.
+        gain_samples: validation samples a subset whose motion is measured; see :class:`SubsetScores`.
+
+    Raises:
+        InputError: for a value out of range.
+    """
+
+    def __init__(
+        self,
+        network_config: NetworkConfig | dict[str, Any] = _PAPER,
+        learning_rate: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+        loss_weight: float = PAPER_WEIGHT,
+        warmup_steps: int = 0,
+        schedule: Schedule = "constant",
+        final_learning_rate: float = 0.0,
+        total_steps: int | None = None,
+        ema_decay: float | None = None,
+        channels_last: bool = False,
+        compile: bool = False,
+        fused: bool = False,
+        gain_samples: int = 32,
+    ) -> None:
+        super().__init__()
+        config = (
+            NetworkConfig.from_dict(network_config) if isinstance(network_config, Mapping) else network_config
+        )
+        _check(learning_rate > 0, f"model.learning_rate must be above 0, got {learning_rate:g}")
+        _check(loss_weight >= 0, f"model.loss_weight must be at least 0, got {loss_weight:g}")
+        _check(warmup_steps >= 0, f"model.warmup_steps must be at least 0 steps, got {warmup_steps}")
+        _check(
+            ema_decay is None or 0 < ema_decay < 1,
+            f"model.ema_decay must be above 0 and below 1, got {ema_decay}",
+        )
+        _check(
+            0 <= final_learning_rate <= learning_rate,
+            f"model.final_learning_rate must be between 0 and model.learning_rate ({learning_rate:g}), "
+            f"got {final_learning_rate:g}",
+        )
+        # Plain values only, so that a checkpoint loads with weights_only=True and needs no class of ours.
+        self.save_hyperparameters(
+            {
+                "network_config": asdict(config),
+                "learning_rate": learning_rate,
+                "betas": tuple(betas),
+                "weight_decay": weight_decay,
+                "loss_weight": loss_weight,
+                "warmup_steps": warmup_steps,
+                "schedule": schedule,
+                "final_learning_rate": final_learning_rate,
+                "total_steps": total_steps,
+                "ema_decay": ema_decay,
+                "channels_last": channels_last,
+                "compile": compile,
+                "fused": fused,
+                "gain_samples": gain_samples,
+            },
+            logger=False,
+        )
+        self.network = MagnificationNetwork(config)
+        if channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Kept as a network of its own (its keys in a checkpoint are "ema.<parameter>"): validation and export
+        # use it as it is, and nothing has to be swapped in and out.
+        self.ema: MagnificationNetwork | None = None
+        if ema_decay is not None:
+            self.ema = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self.scores: dict[str, SubsetScores] = {}
+        self.samples_seen = 0
+        self.seconds_trained = 0.0
+        self._started: float | None = None
+        # The learning rate of a step as a fraction of its peak.
+        self._rate: Callable[[int], float] = partial(rate_fraction, schedule="constant")
+        self._latest_scores: dict[str, float] = {}
+        self._scored_at = 0
+        self._unchecked: list[tuple[int, Tensor, Tensor, Tensor]] = []
+        self._training_forward = (
+            torch.compile(self._predict_and_represent) if compile else self._predict_and_represent
+        )
+
+    # The network
+
+    @property
+    def averaged(self) -> MagnificationNetwork:
+        """The network to validate and export: the averaged one where there is one."""
+        return self.network if self.ema is None else self.ema
+
+    def forward(self, xa: Tensor, xb: Tensor, factor: Tensor | float) -> Tensor:
+        """Return ``xb`` with its motion relative to ``xa`` multiplied by ``factor``, unclamped.
+
+        Args:
+            xa: reference frame, (B, 3, H, W) in [0, 1].
+            xb: moved frame, of the same shape.
+            factor: total gain of the displacement, at least 0; one for all or (B,).
+        """
+        return self.averaged(self._layout(xa), self._layout(xb), factor)
+
+    def _layout(self, frames: Tensor) -> Tensor:
+        return (
+            frames.contiguous(memory_format=torch.channels_last) if self.hparams["channels_last"] else frames
+        )
+
+    def _predict_and_represent(self, frames: Tensor, factor: Tensor) -> tuple[Tensor, Representations]:
+        """Encode xa, xb, xb_perturbed and y_perturbed as one batch of 4B, and decode the magnified frame."""
+        height, width = frames.shape[-2:]
+        texture, shape = self.network.encode(frames)
+        texture_a, texture_b, texture_bp, texture_yp = texture.chunk(4)
+        shape_a, shape_b, shape_bp, _ = shape.chunk(4)
+        magnified = self.network.manipulate(shape_a, shape_b, factor)
+        prediction = self.network.decode(texture_b, magnified, (height, width))
+        return prediction, Representations(texture_a, texture_bp, texture_yp, texture_b, shape_b, shape_bp)
+
+    # Training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one rendered batch, and log each of its terms."""
+        frames = torch.cat([batch["xa"], batch["xb"], batch["xb_perturbed"], batch["y_perturbed"]])
+        prediction, features = self._training_forward(self._layout(frames), batch["factor"])
+        terms = loss_terms(prediction, batch["y"], features)
+        loss = total_loss(terms, self.hparams["loss_weight"])
+        self._watch(loss, batch)
+        count = batch["y"].shape[0]
+        self.samples_seen += count * self.trainer.world_size
+        logged: dict[str, Any] = {f"train/{name}": value.detach() for name, value in terms.items()}
+        # As tensors on the CPU: Lightning would copy a number to the GPU, and wait for the GPU to take it.
+        logged["train/learning_rate"] = torch.tensor(self.trainer.optimizers[0].param_groups[0]["lr"])
+        logged["train/samples_seen"] = torch.tensor(float(self.samples_seen))
+        self.log_dict(logged, batch_size=count)
+        self.log("train/loss", loss.detach(), batch_size=count, prog_bar=True)
+        return loss
+
+    def on_train_start(self) -> None:
+        """Start the clock, and let a changed learning rate win over the one in a checkpoint."""
+        self._started = time.monotonic()
+        for entry in self.trainer.lr_scheduler_configs:
+            entry.scheduler.base_lrs = [self.hparams["learning_rate"] for _ in entry.scheduler.base_lrs]
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.hparams["learning_rate"] * self._rate(self.global_step)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take the step, and move the averaged weights.
+
+        Here and not in ``on_train_batch_end``, which runs after the callbacks': a checkpoint that they write
+        would hold an average that is a step behind its weights.
+        """
+        super().optimizer_step(*args, **kwargs)
+        if self.ema is None:
+            return
+        # Early weights are far from good ones: an average that starts at once would carry them for long.
+        steps = self.global_step + 1
+        decay = min(float(self.hparams["ema_decay"]), (1 + steps) / (10 + steps))
+        get_ema_multi_avg_fn(decay)(list(self.ema.parameters()), list(self.network.parameters()), None)
+
+    def on_train_end(self) -> None:
+        """Look at the last losses that were not yet looked at."""
+        self._check_finite()
+
+    def configure_optimizers(self) -> Any:
+        """Return Adam and, unless the rate is constant from the first step, its schedule."""
+        options = self.hparams
+        optimizer = torch.optim.Adam(
+            self.network.parameters(),
+            lr=options["learning_rate"],
+            betas=tuple(options["betas"]),
+            weight_decay=options["weight_decay"],
+            fused=options["fused"] or None,
+        )
+        if options["schedule"] == "constant" and options["warmup_steps"] == 0:
+            return optimizer
+        total = self._total_steps() if options["schedule"] == "cosine" else 0
+        self._rate = partial(
+            rate_fraction,
+            schedule=options["schedule"],
+            warmup_steps=options["warmup_steps"],
+            total_steps=total,
+            final_fraction=options["final_learning_rate"] / options["learning_rate"],
+        )
+        # A lambda, not the partial: the scheduler would put a callable object's state into the checkpoint.
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _total_steps(self) -> int:
+        if self.hparams["total_steps"] is not None:
+            return int(self.hparams["total_steps"])
+        steps = self.trainer.estimated_stepping_batches
+        _check(
+            steps != float("inf"),
+            "model.schedule is cosine, but the run has no known length in steps: set model.total_steps, "
+            "trainer.max_steps or trainer.max_epochs, or use model.schedule constant",
+        )
+        return int(steps)
+
+    # A loss that is not a number
+
+    def _watch(self, loss: Tensor, batch: Batch) -> None:
+        self._unchecked.append((self.global_step, loss.detach(), batch["index"], batch["subset"]))
+        # On a CPU looking is free, and the weights are still good; on a GPU it would stop the pipeline.
+        if loss.device.type == "cpu" or len(self._unchecked) >= FINITE_CHECK_INTERVAL:
+            self._check_finite()
+
+    def _check_finite(self) -> None:
+        """Raise if a loss since the last look was not finite, naming the samples of the first such batch."""
+        entries, self._unchecked = self._unchecked, []
+        if not entries or bool(torch.isfinite(torch.stack([loss for _, loss, _, _ in entries])).all()):
+            return
+        step, loss, index, subset = next(entry for entry in entries if not bool(torch.isfinite(entry[1])))
+        raise InputError(
+            f"the loss is {float(loss)} at step {step}, for the samples of index {index.tolist()} and subset "
+            f"{subset.tolist()} (rank {self.global_rank}): lower model.learning_rate, set "
+            "trainer.gradient_clip_val, or use trainer.precision 32"
+        )
+
+    # Validation and test
+
+    def on_validation_epoch_start(self) -> None:
+        """Make empty scores, one set a subset."""
+        self._new_scores()
+
+    def on_test_epoch_start(self) -> None:
+        """Make empty scores, one set a subset."""
+        self._new_scores()
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Score one batch of the subset ``dataloader_idx``; return the clamped prediction, for callbacks."""
+        return self._score(batch, dataloader_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Score one batch of the test set, as in validation."""
+        return self._score(batch, dataloader_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of each subset and ``val/score``, their mean SSIM."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the scores of each subset and ``test/score``, their mean SSIM."""
+        self._log_scores("test")
+
+    def subset_name(self, dataloader_idx: int) -> str:
+        """Return what the data module calls the subset of an evaluation dataloader."""
+        names = getattr(getattr(self.trainer, "datamodule", None), "subset_names", ())
+        return names[dataloader_idx] if dataloader_idx < len(names) else str(dataloader_idx)
+
+    def _new_scores(self) -> None:
+        self.scores = {}
+
+    def _score(self, batch: Batch, dataloader_idx: int) -> Tensor:
+        prediction = self(batch["xa"], batch["xb"], batch["factor"]).float().clamp(0, 1)
+        name = self.subset_name(dataloader_idx)
+        if name not in self.scores:
+            self.scores[name] = SubsetScores(self.hparams["gain_samples"]).to(self.device)
+        # Scores are measured in float32 whatever the training precision.
+        with torch.autocast(self.device.type, enabled=False):
+            self.scores[name].update(batch["xa"], batch["xb"], prediction, batch["y"])
+        return prediction
+
+    def _log_scores(self, stage: str) -> None:
+        found: dict[str, Tensor] = {}
+        for name, scores in self.scores.items():
+            found |= {f"{stage}/{name}/{key}": value for key, value in scores.compute().items()}
+        ssims = [value for key, value in found.items() if key.endswith("/ssim")]
+        if ssims:
+            found[f"{stage}/score"] = torch.stack(ssims).mean()
+        # compute() has already joined the ranks; averaging equal values spares Lightning's warnings.
+        self.log_dict(found, sync_dist=True)
+        if not self.trainer.sanity_checking:
+            self._latest_scores = {key: float(value) for key, value in found.items()}
+            self._scored_at = self.global_step
+        self._new_scores()
+
+    # Checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a card needs to know; refuse to write weights that are not finite over good ones."""
+        self._check_finite()
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.network.parameters()):
+            raise InputError(
+                f"the weights are not finite at step {self.global_step}; no checkpoint of them is written: "
+                "go on from the last one with a lower model.learning_rate or with trainer.gradient_clip_val"
+            )
+        elapsed = 0.0 if self._started is None else time.monotonic() - self._started
+        checkpoint["training"] = {
+            "samples_seen": self.samples_seen,
+            "seconds": self.seconds_trained + elapsed,
+            "scores": dict(self._latest_scores),
+            "scored_at": self._scored_at,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the counters up where the checkpoint left them."""
+        training = checkpoint.get("training", {})
+        self.samples_seen = int(training.get("samples_seen", 0))
+        self.seconds_trained = float(training.get("seconds", 0.0))
+        self._latest_scores = dict(training.get("scores", {}))
+        self._scored_at = int(training.get("scored_at", 0))
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise InputError(message)

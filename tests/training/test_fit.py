@@ -1,0 +1,362 @@
+"""``mm fit``, ``validate``, ``test`` and ``export`` as they are typed, on the smoke configuration."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+from mm.cli import main
+from mm.errors import InputError
+from mm.networks import weights
+
+SMOKE = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
+SUBSETS = ("sharp", "blurred", "background", "static", "objects")
+# For tests that are not about validation, which takes most of the time.
+NO_VALIDATION = ["--trainer.limit_val_batches", "0"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
+
+
+def mm(command: str, folder: Path, *options: str) -> int:
+    return main([command, "--config", str(SMOKE), "--trainer.default_root_dir", str(folder), *options])
+
+
+def checkpoint(folder: Path, name: str = "last") -> dict:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> Path:
+    """The folder of one whole run of ``mm fit --config experiments/smoke.yaml``."""
+    folder = tmp_path_factory.mktemp("smoke")
+    assert mm("fit", folder) == 0
+    return folder
+
+
+def test_fit_leaves_a_whole_run(smoke):
+    for name in ("last", "best"):
+        assert checkpoint(smoke, name)["global_step"] in (3, 6)
+    assert checkpoint(smoke)["global_step"] == 6
+    log = smoke / "logs" / "version_0"
+    table = rows(log)
+    losses = [float(row["train/loss"]) for row in table if row["train/loss"]]
+    assert len(losses) == 6
+    for name in ("image", "texture", "texture_perturbed", "shape", "learning_rate", "samples_per_second"):
+        assert all(np.isfinite(float(row[f"train/{name}"])) for row in table if row["train/loss"])
+    validations = [row for row in table if row["val/score"]]
+    assert len(validations) == 2
+    for subset in SUBSETS:
+        assert 0 < float(validations[-1][f"val/{subset}/copy_ssim"]) < 1
+        assert np.isfinite(float(validations[-1][f"val/{subset}/psnr"]))
+    assert "val/sharp/gain" in table[0]
+    assert "val/static/gain" not in table[0]
+    mean = np.mean([float(validations[-1][f"val/{subset}/ssim"]) for subset in SUBSETS])
+    assert float(validations[-1]["val/score"]) == pytest.approx(mean, abs=1e-5)
+
+
+def test_fit_writes_sample_images(smoke):
+    folder = smoke / "logs" / "version_0" / "samples"
+    assert {path.name for path in folder.iterdir()} == {
+        f"{subset}-000000{step}.png" for subset in SUBSETS for step in (3, 6)
+    }
+    picture = np.asarray(Image.open(folder / "static-0000006.png"))
+    # Two samples of 40×40 px, four columns, 4 px between.
+    assert picture.shape == (2 * 44 - 4, 4 * 44 - 4, 3)
+    # In a static scene xa, xb and truth differ by noise only.
+    xa, xb, truth = (picture[:40, left : left + 40].astype(float) for left in (0, 44, 88))
+    assert np.abs(xa - xb).mean() < 6
+    assert np.abs(xa - truth).mean() < 6
+    moving = np.asarray(Image.open(folder / "sharp-0000006.png")).astype(float)
+    assert np.abs(moving[:, :40] - moving[:, 88:128]).mean() > 6
+
+
+def test_run_is_recorded(smoke):
+    record = json.loads((smoke / "logs" / "version_0" / "run.json").read_text())
+    assert record["command"] == "fit"
+    assert record["software"]["torch"] == torch.__version__
+    assert record["hardware"]["ranks"] == 1
+    kept = checkpoint(smoke)["run"]
+    assert kept["config"]["model"]["ema_decay"] == 0.9
+    assert kept["config"]["data"]["init_args"]["synthesizer"]["init_args"]["height"] == 40
+
+
+def test_saved_configuration_is_complete(smoke, tmp_path):
+    """The saved file alone, without the one it came from, trains the same: to the last bit, on one device."""
+    config = smoke / "logs" / "version_0" / "config.yaml"
+    assert "Unable to serialize" not in config.read_text()
+    again = ["fit", "--config", str(config), "--trainer.default_root_dir", str(tmp_path)]
+    assert main([*again, "--trainer.max_steps", "2", *NO_VALIDATION]) == 0
+    first = [row["train/loss"] for row in rows(smoke / "logs" / "version_0") if row["train/loss"]]
+    second = [row["train/loss"] for row in rows(tmp_path / "logs" / "version_0") if row["train/loss"]]
+    assert [float(value) for value in second] == pytest.approx(
+        [float(value) for value in first[:2]], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "stage", "which"), [("validate", "val", "last"), ("test", "test", "best")]
+)
+def test_scoring_a_checkpoint(smoke, capsys, command, stage, which):
+    assert mm(command, smoke, "--ckpt_path", which, "--sample_images.samples", "0") == 0
+    printed = capsys.readouterr().out
+    for subset in SUBSETS:
+        assert f"\n{subset}" in printed
+    assert "motion gain" in printed
+    log = max((smoke / "logs").iterdir(), key=lambda path: path.stat().st_mtime)
+    (row,) = [row for row in rows(log) if row[f"{stage}/score"]]
+    if command == "validate":
+        # The set is fixed and the weights are those that the run ended with.
+        ended = [row for row in rows(smoke / "logs" / "version_0") if row["val/score"]][-1]
+        for subset in SUBSETS:
+            assert float(row[f"val/{subset}/ssim"]) == pytest.approx(
+                float(ended[f"val/{subset}/ssim"]), abs=1e-4
+            )
+
+
+def test_export(smoke, tmp_path, capsys):
+    source, target = smoke / "checkpoints" / "last.ckpt", tmp_path / "mine.safetensors"
+    assert main(["export", str(source), str(target), "--card", "licence=MIT", "note=a=b"]) == 0
+    assert "mine.safetensors" in capsys.readouterr().out
+    network = weights.load(target)
+    averaged = {
+        key.removeprefix("ema."): v for key, v in checkpoint(smoke)["state_dict"].items() if "ema." in key
+    }
+    assert averaged
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, averaged[name])
+    card = json.loads(target.with_suffix(".json").read_text())
+    with safe_open(target, framework="pt") as file:
+        assert json.loads(file.metadata()["card"])["samples_seen"] == card["samples_seen"]
+    assert card["samples_seen"] == 12
+    assert card["steps"] == 6
+    assert 0 < card["wall_time_hours"] < 1
+    assert card["licence"] == "MIT"
+    assert card["note"] == "a=b"
+    assert card["data"] == {"photographs": "procedural", "cutouts": "procedural"}
+    assert card["max_magnified_motion"] == 6.0
+    assert card["max_factor"] == 50.0
+    assert set(card["validation"]) == {*SUBSETS, "score", "step"}
+    assert card["validation"]["step"] == 6
+    ended = [row for row in rows(smoke / "logs" / "version_0") if row["val/score"]][-1]
+    assert card["validation"]["sharp"]["ssim"] == pytest.approx(float(ended["val/sharp/ssim"]), abs=1e-4)
+    # Nothing tells where the run's files are.
+    assert str(smoke) not in json.dumps(card)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing.ckpt", "o.safetensors"], "no weights file 'nothing.ckpt'"),
+        (["nothing.pt", "o.safetensors"], "its name must end in .ckpt"),
+        (["LAST", "o.bin"], "saved as .safetensors"),
+        (["LAST", "missing/o.safetensors"], "there is no folder missing"),
+        (["LAST", "o.safetensors", "--card", "novalue"], "--card takes KEY=VALUE, got 'novalue'"),
+    ],
+)
+def test_export_errors(smoke, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    last = str(smoke / "checkpoints" / "last.ckpt")
+    assert main(["export", *(last if text == "LAST" else text for text in arguments)]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_resume_goes_on(smoke, tmp_path, capsys):
+    for name in ("last", "best"):
+        (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        (tmp_path / "checkpoints" / f"{name}.ckpt").write_bytes(
+            (smoke / "checkpoints" / f"{name}.ckpt").read_bytes()
+        )
+    assert mm("fit", tmp_path, "--ckpt_path", "last", "--trainer.max_steps", "8", *NO_VALIDATION) == 0
+    steps = [int(row["step"]) for row in rows(tmp_path / "logs" / "version_0") if row["train/loss"]]
+    assert steps == [6, 7]
+    kept = checkpoint(tmp_path)
+    assert kept["global_step"] == 8
+    assert kept["training"]["samples_seen"] == 16
+    assert kept["training"]["seconds"] > checkpoint(smoke)["training"]["seconds"]
+
+
+class Code:
+    def __reduce__(self):
+        return (os.mkdir, ("executed",))
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("fit", ["--config", "missing.yaml"], "missing.yaml"),
+        ("fit", ["--config", "broken.yaml"], "config"),
+        ("fit", ["--model.learning_rte", "1"], "model.learning_rte"),
+        ("fit", ["--model.learning_rate", "fast"], "model.learning_rate"),
+        ("fit", ["--model.learning_rate", "-1"], "model.learning_rate must be above 0, got -1"),
+        ("fit", ["--data.batch_size", "0"], "data.batch_size must be at least 1, got 0"),
+        ("fit", ["--data.photographs", "[missing-folder]"], "missing-folder"),
+        ("fit", ["--trainer.accelerator", "cuda"], "trainer:"),
+        ("fit", ["--ckpt_path", "missing.ckpt"], "no checkpoint 'missing.ckpt'"),
+        ("fit", ["--ckpt_path", "stranger.ckpt"], "stranger.ckpt is refused"),
+        ("fit", ["--ckpt_path", "half.ckpt"], "half.ckpt is not a checkpoint that can be read"),
+        ("fit", ["--ckpt_path", "other.ckpt"], "other.ckpt is not a checkpoint of this project's training"),
+        ("fit", ["--plugins", "missing.py"], "missing.py"),
+        ("validate", ["--ckpt_path", "last"], "last.ckpt: train first"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, smoke, command, options, message):
+    if options[1] == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    monkeypatch.chdir(tmp_path)
+    Path("broken.yaml").write_text("model: [")
+    torch.save({"state_dict": Code()}, "stranger.ckpt")
+    torch.save({"state_dict": {}}, "other.ckpt")
+    Path("half.ckpt").write_bytes((smoke / "checkpoints" / "last.ckpt").read_bytes()[:4000])
+    assert mm(command, Path("run"), *options) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    (line,) = [text for text in error if text.startswith("mm: error:")]
+    assert message in line
+    assert error[-1] == line
+    assert not any("Traceback" in text for text in error)
+    assert not Path("executed").exists()
+    assert not Path("run/checkpoints").exists()
+
+
+def test_checkpoint_of_another_architecture(smoke, capsys):
+    path = str(smoke / "checkpoints" / "last.ckpt")
+    assert mm("fit", smoke, "--ckpt_path", path, "--model.network_config.channels", "6") == 2
+    assert "has model.network_config.channels 8, the configuration has 6" in capsys.readouterr().err
+
+
+def test_plugin_is_loaded_before_the_configuration(tmp_path, capsys):
+    """A motion generator in a file of the user's, named in the configuration by its class path."""
+    plugin = tmp_path / "still.py"
+    plugin.write_text(
+        "import torch\n"
+        "from mm.synthesis import Translation\n"
+        "class Downwards(Translation):\n"
+        "    drawn = 0\n"
+        "    def field(self, *args, **kwargs):\n"
+        "        type(self).drawn += 1\n"
+        "        return super().field(*args, **kwargs)\n"
+    )
+    motion = "--data.synthesizer.init_args.motion.class_path=mm.plugins.still.Downwards"
+    options = ["--plugins", str(plugin), motion, "--trainer.max_steps", "1", *NO_VALIDATION]
+    assert mm("fit", tmp_path / "run", *options) == 0
+    config = (tmp_path / "run" / "logs" / "version_0" / "config.yaml").read_text()
+    assert "mm.plugins.still.Downwards" in config
+
+
+def test_weights_and_biases_without_a_login(tmp_path, monkeypatch, capsys):
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    overlay = SMOKE.with_name("wandb.yaml")
+    options = ["--config", str(overlay), "--trainer.max_steps", "1", "--trainer.val_check_interval", "1"]
+    try:
+        assert mm("fit", tmp_path / "run", *options) == 0
+    finally:
+        import wandb
+
+        wandb.finish()
+    (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
+    assert list(folder.glob("*.wandb"))
+    assert list(folder.rglob("*.png"))
+    # CSV always.
+    assert rows(tmp_path / "run" / "logs" / "version_0")
+
+
+def test_error_in_a_worker_is_one_line_too(monkeypatch, capsys):
+    """torch raises a worker's error again with the worker's traceback in its text."""
+    from torch._utils import ExceptionWrapper
+
+    import mm.cli.fit as fit
+
+    try:
+        raise InputError("the folder 'photos' is gone; mount it again")
+    except InputError:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
+    monkeypatch.setattr(fit, "build", lambda arguments: wrapped.reraise())
+    assert main(["fit"]) == 2
+    assert capsys.readouterr().err == "mm: error: the folder 'photos' is gone; mount it again\n"
+
+
+SCRIPT = """
+import sys
+import mm.cli.fit
+assert "wandb" not in sys.modules, "a run without Weights & Biases must not pay for it"
+from mm.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def command_line(folder: Path, *options: str) -> list[str]:
+    fit = ["fit", "--config", str(SMOKE), "--trainer.default_root_dir", str(folder), *NO_VALIDATION, *options]
+    return [sys.executable, "-c", SCRIPT, *fit]
+
+
+@pytest.mark.slow
+def test_killed_run_goes_on_where_its_last_checkpoint_was(tmp_path, capsys):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = command_line(tmp_path, "--trainer.max_steps", "100000", "--last_checkpoint.steps", "1")
+    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 300
+    try:
+        # Every step writes one: the kill falls into a write sooner or later; here it falls anywhere.
+        while not (last.is_file() and checkpoint(tmp_path)["global_step"] >= 3):
+            assert process.poll() is None, process.stdout.read().decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    reached = checkpoint(tmp_path)["global_step"]
+    # What a kill in the middle of a write leaves, newer than the last whole one.
+    (last.parent / ".last.ckpt.partial").write_bytes(last.read_bytes()[:1000])
+    target = str(reached + 2)
+    assert mm("fit", tmp_path, "--ckpt_path", "last", "--trainer.max_steps", target, *NO_VALIDATION) == 0
+    steps = [int(row["step"]) for row in rows(tmp_path / "logs" / "version_1") if row["train/loss"]]
+    assert steps == [reached, reached + 1]
+    assert checkpoint(tmp_path)["global_step"] == reached + 2
+    assert checkpoint(tmp_path)["training"]["samples_seen"] == 2 * (reached + 2)
+
+
+@pytest.mark.slow
+def test_two_ranks(tmp_path):
+    """Two processes with gradients joined: it ends, counts both, and scores as one process does."""
+    options = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.max_steps", "2"]
+    options += ["--trainer.limit_val_batches", "1.0", "--trainer.val_check_interval", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    arguments = [sys.executable, str(script), *command_line(tmp_path / "run", *options)[3:]]
+    done = subprocess.run(
+        arguments, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    kept = checkpoint(tmp_path / "run")
+    assert kept["training"]["samples_seen"] == 2 * 2 * 2
+    assert kept["run"]["hardware"]["ranks"] == 2
+    assert len(list((tmp_path / "run" / "logs").iterdir())) == 1
+    single = tmp_path / "single"
+    assert mm("validate", single, "--ckpt_path", str(tmp_path / "run" / "checkpoints" / "last.ckpt")) == 0
+    (row,) = [row for row in rows(single / "logs" / "version_0") if row["val/score"]]
+    for subset in SUBSETS:
+        expected = float(row[f"val/{subset}/ssim"])
+        assert kept["training"]["scores"][f"val/{subset}/ssim"] == pytest.approx(expected, abs=1e-4)

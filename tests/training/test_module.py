@@ -1,0 +1,270 @@
+"""The LightningModule: it trains, averages, scores, writes plain values, and stops when it must."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from mm.errors import InputError
+from mm.networks import MagnificationNetwork, NetworkConfig
+from mm.networks.weights import load
+from mm.training import AtomicCheckpointIO, LastCheckpoint, MagnificationModule
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*GPU available.*")
+
+
+def test_loss_falls_when_one_batch_is_learned(data, trainer, tiny):
+    pl.seed_everything(0)
+    module = MagnificationModule(tiny, learning_rate=1e-3)
+    source = data(count=4)
+    run = trainer(max_steps=40, limit_val_batches=0)
+    batch = next(iter(source.train_dataloader()))
+    with torch.no_grad():
+        before = (module(batch["xa"], batch["xb"], batch["factor"]) - batch["y"]).abs().mean()
+    run.fit(module, source)
+    with torch.no_grad():
+        after = (module(batch["xa"], batch["xb"], batch["factor"]) - batch["y"]).abs().mean()
+    assert after < 0.6 * before
+
+
+def test_training_step_is_the_paper_s_loss(data, tiny, trainer):
+    """The step against the loss written out with the network's own parts, one frame at a time."""
+    module = MagnificationModule(tiny, loss_weight=0.1)
+    source = data(count=4)
+    batch = next(iter(source.train_dataloader()))
+    network = module.network
+    with torch.no_grad():
+        texture = {}
+        shape = {}
+        for name in ("xa", "xb", "xb_perturbed", "y_perturbed"):
+            texture[name], shape[name] = network.encode(batch[name])
+        output = network.decode(
+            texture["xb"],
+            network.manipulate(shape["xa"], shape["xb"], batch["factor"]),
+            batch["y"].shape[-2:],
+        )
+        expected = (output - batch["y"]).abs().mean() + 0.1 * (
+            (texture["xa"] - texture["xb"]).abs().mean()
+            + (texture["xb_perturbed"] - texture["y_perturbed"]).abs().mean()
+            + (shape["xb"] - shape["xb_perturbed"]).abs().mean()
+        )
+    run = trainer(max_steps=1, limit_val_batches=0)
+    run.fit(module, source)
+    torch.testing.assert_close(run.callback_metrics["train/loss"], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_trains_in_each_precision_and_layout(data, trainer, tiny, precision, channels_last):
+    pl.seed_everything(0)
+    module = MagnificationModule(tiny, channels_last=channels_last)
+    run = trainer(precision=precision, max_steps=3)
+    run.fit(module, data())
+    assert math.isfinite(run.callback_metrics["train/loss"])
+    assert all(parameter.dtype == torch.float32 for parameter in module.parameters())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="16-mixed and the sparing of waits are for a GPU")
+@pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed", "32-true"])
+def test_trains_on_a_gpu(data, trainer, tiny, precision):
+    module = MagnificationModule(tiny, channels_last=True, ema_decay=0.9)
+    run = trainer(accelerator="cuda", devices=1, precision=precision, max_steps=3)
+    run.fit(module, data())
+    assert math.isfinite(run.callback_metrics["train/loss"])
+    assert all(torch.isfinite(parameter).all() for parameter in module.parameters())
+
+
+def test_validation_reports_each_subset(data, trainer, tiny):
+    module = MagnificationModule(tiny)
+    run = trainer()
+    run.validate(module, data(), verbose=False)
+    found = run.callback_metrics
+    for subset in ("moving", "static"):
+        for name in ("psnr", "ssim", "l1", "copy_ssim", "copy_l1"):
+            assert f"val/{subset}/{name}" in found
+    assert "val/moving/gain" in found
+    # Nothing moves there: there is no gain to measure.
+    assert "val/static/gain" not in found
+    mean = (found["val/moving/ssim"] + found["val/static/ssim"]) / 2
+    torch.testing.assert_close(found["val/score"], mean)
+    # A static scene is its own magnification.
+    assert found["val/static/copy_l1"] == 0
+    assert found["val/moving/copy_l1"] > 0.01
+
+
+class Oracle(MagnificationModule):
+    """Gives the input, or the truth, instead of a network's answer, so that the scores are known."""
+
+    answer = "y"
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        self.forward = lambda xa, xb, factor: batch[self.answer]
+        return super().validation_step(batch, batch_idx, dataloader_idx)
+
+
+@pytest.mark.parametrize(("answer", "gain"), [("y", 1.0), ("xb", 1 / 3), ("xa", 0.0)])
+def test_gain_of_known_answers(data, trainer, tiny, answer, gain):
+    module = Oracle(tiny)
+    module.answer = answer
+    run = trainer()
+    run.validate(module, data(), verbose=False)
+    assert run.callback_metrics["val/moving/gain"] == pytest.approx(gain, abs=0.02)
+    if answer == "y":
+        assert run.callback_metrics["val/moving/ssim"] == pytest.approx(1, abs=1e-5)
+    if answer == "xb":
+        copied = run.callback_metrics["val/moving/copy_ssim"]
+        torch.testing.assert_close(run.callback_metrics["val/moving/ssim"], copied)
+
+
+def test_average_follows_the_weights(data, trainer, tiny):
+    """The running average against one kept here, step by step."""
+    module = MagnificationModule(tiny, learning_rate=1e-2, ema_decay=0.6)
+    expected = {name: value.clone() for name, value in module.network.state_dict().items()}
+
+    class Follow(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            decay = min(0.6, (1 + trainer.global_step) / (10 + trainer.global_step))
+            for name, value in pl_module.network.state_dict().items():
+                expected[name] = decay * expected[name] + (1 - decay) * value
+
+    # The module's own hook runs after the callbacks', so both see the same weights.
+    trainer(max_steps=8, callbacks=[Follow()], limit_val_batches=0).fit(module, data())
+    for name, value in module.ema.state_dict().items():
+        torch.testing.assert_close(value, expected[name])
+    assert module.averaged is module.ema
+
+
+def test_average_counts_optimiser_steps_not_batches(data, trainer, tiny):
+    module = MagnificationModule(tiny, learning_rate=0.1, ema_decay=0.9)
+    before = [parameter.clone() for parameter in module.ema.parameters()]
+    seen = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            moved = any(
+                not torch.equal(a, b) for a, b in zip(before, pl_module.ema.parameters(), strict=True)
+            )
+            seen.append((trainer.global_step, moved))
+
+    trainer(max_steps=2, accumulate_grad_batches=2, callbacks=[Watch()], limit_val_batches=0).fit(
+        module, data()
+    )
+    assert seen == [(0, False), (0, False), (1, True), (1, True)]
+
+
+def test_checkpoint_holds_plain_values_only(data, trainer, tiny, tmp_path):
+    path = tmp_path / "checkpoints"
+    module = MagnificationModule(
+        tiny, ema_decay=0.9, schedule="cosine", warmup_steps=2, betas=(0.8, 0.99), learning_rate=2e-4
+    )
+    run = trainer(
+        enable_checkpointing=True,
+        callbacks=[LastCheckpoint(str(path))],
+        plugins=[AtomicCheckpointIO()],
+        max_steps=3,
+    )
+    run.fit(module, data())
+    checkpoint = torch.load(path / "last.ckpt", weights_only=True)
+    assert checkpoint["hyper_parameters"]["network_config"] == asdict(NetworkConfig.from_dict(tiny))
+    assert checkpoint["training"]["samples_seen"] == 12
+    assert checkpoint["training"]["seconds"] > 0
+    names = {name for name, _ in module.network.named_parameters()}
+    state = checkpoint["state_dict"]
+    assert {name.removeprefix("ema.") for name in state if name.startswith("ema.")} == names
+    assert {name.removeprefix("network.") for name in state if name.startswith("network.")} == names
+
+    again = MagnificationModule.load_from_checkpoint(path / "last.ckpt", weights_only=True)
+    assert dict(again.hparams) == dict(module.hparams)
+    for name, value in again.state_dict().items():
+        assert torch.equal(value, module.state_dict()[name])
+    # The package's own loader takes the average.
+    network = load(path / "last.ckpt")
+    assert isinstance(network, MagnificationNetwork)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, module.ema.state_dict()[name])
+
+
+def test_resumed_run_equals_uninterrupted_run(data, trainer, tiny, tmp_path):
+    def module():
+        pl.seed_everything(3)
+        return MagnificationModule(tiny, schedule="cosine", warmup_steps=2, total_steps=8, ema_decay=0.9)
+
+    whole = module()
+    trainer(max_steps=8, limit_val_batches=0).fit(whole, data(count=4))
+    first = module()
+    # One batch an epoch: these data are the same wherever a run goes on.
+    run = trainer(
+        max_steps=4,
+        enable_checkpointing=True,
+        callbacks=[LastCheckpoint(str(tmp_path / "c"))],
+        plugins=[AtomicCheckpointIO()],
+        limit_val_batches=0,
+    )
+    run.fit(first, data(count=4))
+    second = module()
+    run = trainer(max_steps=8, limit_val_batches=0)
+    run.fit(second, data(count=4), ckpt_path=str(tmp_path / "c" / "last.ckpt"), weights_only=True)
+    assert run.global_step == 8
+    assert second.samples_seen == 32
+    for name, value in second.state_dict().items():
+        torch.testing.assert_close(value, whole.state_dict()[name], rtol=1e-5, atol=1e-7)
+
+
+def test_changed_learning_rate_wins_over_the_checkpoint(data, trainer, tiny, tmp_path):
+    run = trainer(
+        max_steps=2, enable_checkpointing=True, callbacks=[LastCheckpoint(str(tmp_path))], limit_val_batches=0
+    )
+    run.fit(MagnificationModule(tiny, learning_rate=1e-3), data())
+    for schedule in ("constant", "cosine"):
+        module = MagnificationModule(tiny, learning_rate=5e-4, schedule=schedule, total_steps=10**6)
+        run = trainer(max_steps=3, limit_val_batches=0)
+        run.fit(module, data(), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+        assert run.callback_metrics["train/learning_rate"] == pytest.approx(5e-4, rel=1e-3)
+
+
+def test_loss_that_is_not_finite_names_its_samples(data, trainer, tiny, tmp_path):
+    module = MagnificationModule(tiny)
+    run = trainer(max_steps=10, enable_checkpointing=True, callbacks=[LastCheckpoint(str(tmp_path), steps=1)])
+    with pytest.raises(
+        InputError, match=r"loss is nan at step 1, for the samples of index \[4, 5, 6, 7\].*learning_rate"
+    ):
+        run.fit(module, data(spoil=5))
+    assert all(torch.isfinite(parameter).all() for parameter in module.parameters())
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 1
+
+
+def test_weights_that_are_not_finite_are_not_saved(data, trainer, tiny, tmp_path):
+    module = MagnificationModule(tiny)
+    run = trainer(max_steps=1, limit_val_batches=0)
+    run.fit(module, data())
+    next(module.network.parameters()).data.fill_(float("inf"))
+    with pytest.raises(InputError, match="weights are not finite at step 1"):
+        run.save_checkpoint(tmp_path / "poisoned.ckpt")
+    assert not list(tmp_path.glob("*poisoned*"))
+
+
+@pytest.mark.parametrize(
+    ("option", "match"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0"),
+        ({"loss_weight": -1.0}, "loss_weight must be at least 0, got -1"),
+        ({"ema_decay": 1.0}, "ema_decay must be above 0 and below 1, got 1"),
+        ({"warmup_steps": -3}, "warmup_steps must be at least 0 steps, got -3"),
+        ({"final_learning_rate": 1.0}, "final_learning_rate must be between 0 and"),
+    ],
+)
+def test_values_out_of_range(tiny, option, match):
+    with pytest.raises(InputError, match=match):
+        MagnificationModule(tiny, **option)
+
+
+def test_cosine_needs_a_length(data, trainer, tiny):
+    with pytest.raises(InputError, match="no known length"):
+        trainer(max_steps=-1, max_epochs=-1, max_time="00:00:00:01").fit(
+            MagnificationModule(tiny, schedule="cosine"), data()
+        )
