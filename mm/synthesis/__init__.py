@@ -14,20 +14,24 @@ from mm.synthesis.motion import (
 )
 from mm.synthesis.recipes import SUBSETS, Recipe, recipe_index
 from mm.synthesis.synthesizer import Synthesizer
+from mm.synthesis.truth import LayerTruth, SampleTruth, ground_truth
 
 __all__ = [
     "SUBSETS",
     "Elastic",
     "Geometry",
+    "LayerTruth",
     "Mixture",
     "MotionGenerator",
     "MotionLimits",
     "Recipe",
     "Rotation",
+    "SampleTruth",
     "Scaling",
     "Shear",
     "Synthesizer",
     "Translation",
     "TravellingWave",
+    "ground_truth",
     "recipe_index",
 ]

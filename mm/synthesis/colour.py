@@ -1,7 +1,7 @@
 """Colour changes of whole frames, with parameters of our own.
 
-Kornia's colour functions check their parameters on the host, which makes the device wait; here a change is one
-3×3 matrix and an offset a sample, applied to the batch at once.
+Kornia's colour functions check their parameters on the host, which makes the device wait; here a change is
+one 3×3 matrix and an offset a sample, applied to the batch at once.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Luminance of linear combinations of R, G and B (ITU-R BT.601).
-LUMINANCE = (0.299, 0.587, 0.114)
+# Shares of R, G and B in the luminance (ITU-R BT.601).
+_LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def random_colour(u: Tensor, strength: float) -> tuple[Tensor, Tensor]:
@@ -28,9 +28,9 @@ def random_colour(u: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     contrast = 1.0 + 0.5 * change[:, 1]
     brightness = 0.15 * change[:, 2]
     balance = 1.0 + 0.3 * change[:, 3:6]
-    weights = torch.tensor(LUMINANCE, device=u.device)
+    # Filled on the device: a tensor made of the three numbers would have to be copied there.
+    grey = torch.stack([torch.full_like(saturation, share) for share in _LUMINANCE], dim=-1)[:, None, :]
     eye = torch.eye(3, device=u.device)
-    grey = weights.expand(3, 3)
     mix = saturation[:, None, None] * eye + (1.0 - saturation)[:, None, None] * grey
     matrix = mix * (contrast[:, None] * balance)[:, :, None]
     offset = (0.5 * (1.0 - contrast) + brightness)[:, None].expand(-1, 3)
@@ -46,4 +46,8 @@ def apply_colour(frames: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
         offset: (B, 3).
     """
     b, c, h, w = frames.shape
-    return torch.baddbmm(offset[:, :, None], matrix, frames.reshape(b, c, h * w)).view(b, c, h, w).clamp(0.0, 1.0)
+    return (
+        torch.baddbmm(offset[:, :, None], matrix, frames.reshape(b, c, h * w))
+        .view(b, c, h, w)
+        .clamp(0.0, 1.0)
+    )

@@ -38,12 +38,18 @@ class Geometry:
         for name, least in (("height", 8), ("width", 8), ("margin", _SPLINE_REACH), ("object_size", 12)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least} px, got {getattr(self, name)}")
-        if self.max_objects < 0:
-            raise InputError(f"max_objects must be at least 0, got {self.max_objects}")
+        # The ground truth labels layers with 8 bits.
+        if not 0 <= self.max_objects <= 254:
+            raise InputError(f"max_objects must be at least 0 and at most 254, got {self.max_objects}")
 
     @classmethod
     def for_motion(
-        cls, height: int, width: int, max_magnified: float, object_size: int | None = None, max_objects: int = 15
+        cls,
+        height: int,
+        width: int,
+        max_magnified: float,
+        object_size: int | None = None,
+        max_objects: int = 15,
     ) -> Geometry:
         """Return the geometry whose margin holds a magnified motion of up to ``max_magnified`` px.
 

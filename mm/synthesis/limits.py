@@ -1,14 +1,14 @@
 """How large motions are: one mechanism for every motion generator.
 
-A generator gives a field of arbitrary amplitude. Here its peak and its steepest gradient at gain 1 are measured
-over the layer, and an amplitude is drawn so that
+A generator gives a field of arbitrary amplitude. Here its peak and its steepest gradient at gain 1 are
+measured over the layer, and an amplitude is drawn so that
 
 - the input motion's peak is at most ``max_motion`` px,
 - the magnified motion's peak is at most ``max_magnified`` px,
 - the magnified motion does not fold the layer: the gradient of the displacement stays below ``max_gradient``.
 
-Factor and amplitude are drawn on logarithmic scales by default: half of the layers move by less than about 0.1 px
-at factors around 10 and more, which is the range that the method exists for, and output motions cover everything
+Factor and amplitude are drawn on logarithmic scales by default: at factors of 10 and more, half of the layers
+move by less than 0.1 px, which is the range that the method exists for, and output motions cover everything
 from the smallest input motion to ``max_magnified``.
 """
 
@@ -23,13 +23,16 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.synthesis.motion import MotionGenerator
 
-# Spacing of the points on which a field's peak is measured: fine against the shortest wavelength of 24 px.
-_LATTICE_SPACING = 4.0
+# Spacing, px, of the points on which a field's peak is measured, and what share of the true peak and gradient
+# they show at least: of a plane wave as short as 24 px (TravellingWave's shortest) it is cos(π · 2 / 24) of
+# the peak between the points, and sinc(2 / 24) of that in differences.
+_LATTICE_SPACING = 2.0
+_LEAST_SEEN = 0.95
 
 
 @dataclass(frozen=True)
 class MotionLimits:
-    """Ranges from which factors and amplitudes are drawn, px of the output frame (Oh et al. 2018, section 3.3).
+    """Ranges from which factors and amplitudes (output px) are drawn (Oh et al. 2018, section 3.3).
 
     Attributes:
         min_motion: smallest input motion.
@@ -57,16 +60,18 @@ class MotionLimits:
         """
         if not 0 < self.min_motion <= self.max_motion:
             raise InputError(
-                f"motions must satisfy 0 < min ≤ max (px), got min_motion {self.min_motion} and max_motion {self.max_motion}"
+                "motions must satisfy 0 < min ≤ max (px), got "
+                f"min_motion {self.min_motion} and max_motion {self.max_motion}"
             )
         if not 0 < self.min_factor <= self.max_factor:
             raise InputError(
-                f"factors must satisfy 0 < min ≤ max, got min_factor {self.min_factor} and max_factor {self.max_factor}"
+                "factors must satisfy 0 < min ≤ max, got "
+                f"min_factor {self.min_factor} and max_factor {self.max_factor}"
             )
         if self.min_motion * self.max_factor > self.max_magnified:
             raise InputError(
-                f"min_motion × max_factor = {self.min_motion * self.max_factor:g} px is more than max_magnified = "
-                f"{self.max_magnified:g} px; lower one of them"
+                f"min_motion × max_factor = {self.min_motion * self.max_factor:g} px is more than "
+                f"max_magnified = {self.max_magnified:g} px; lower one of them"
             )
         if not 0 < self.max_gradient <= 0.5:
             raise InputError(f"max_gradient must be above 0 and at most 0.5, got {self.max_gradient}")
@@ -104,8 +109,8 @@ class MotionLimits:
         return self.draw(low, high, u) / peak
 
 
-def lattice(height: float, width: float, device: torch.device) -> tuple[Tensor, int, int]:
-    """Return points (1, N, 2) that cover a layer of this size, px about its centre, and the lattice's rows and columns."""
+def _lattice(height: float, width: float, device: torch.device) -> tuple[Tensor, int, int]:
+    """Return points (1, N, 2) that cover a layer, px about its centre, and how many rows and columns."""
     rows = math.ceil(height / _LATTICE_SPACING) + 1
     columns = math.ceil(width / _LATTICE_SPACING) + 1
     y = torch.linspace(-height / 2, height / 2, rows, device=device)
@@ -114,7 +119,9 @@ def lattice(height: float, width: float, device: torch.device) -> tuple[Tensor, 
     return grid.reshape(1, -1, 2), rows, columns
 
 
-def measure_field(generator: MotionGenerator, parameters: Tensor, height: float, width: float) -> tuple[Tensor, Tensor]:
+def measure_field(
+    generator: MotionGenerator, parameters: Tensor, height: float, width: float
+) -> tuple[Tensor, Tensor]:
     """Measure a field at gain 1 over a layer.
 
     Args:
@@ -124,18 +131,21 @@ def measure_field(generator: MotionGenerator, parameters: Tensor, height: float,
         width: of the layer, px.
 
     Returns:
-        peak (L,) px, and gradient (L,), the greatest Frobenius norm of the field's derivative.
+        peak (L,) px, and gradient (L,), the greatest Frobenius norm of the field's derivative; both rather
+        too large than too small, for fields of no shorter wavelength than 24 px.
     """
     layers = parameters.shape[0]
     one = torch.ones(layers, 1, 1, device=parameters.device)
     if generator.is_translation:
-        at_centre = generator.displacement(torch.zeros(layers, 1, 2, device=parameters.device), parameters, one)
+        at_centre = generator.displacement(
+            torch.zeros(layers, 1, 2, device=parameters.device), parameters, one
+        )
         return at_centre.norm(dim=-1).amax(dim=-1), torch.zeros(layers, device=parameters.device)
-    points, rows, columns = lattice(height, width, parameters.device)
+    points, rows, columns = _lattice(height, width, parameters.device)
     points = points.expand(layers, -1, -1)
     field = generator.displacement(points, parameters, one).expand(layers, rows * columns, 2)
     field = field.reshape(layers, rows, columns, 2)
     along_x = field.diff(dim=2)[:, :-1] * ((columns - 1) / width)
     along_y = field.diff(dim=1)[:, :, :-1] * ((rows - 1) / height)
     gradient = (along_x.square() + along_y.square()).sum(-1).sqrt()
-    return field.norm(dim=-1).amax(dim=(1, 2)), gradient.amax(dim=(1, 2))
+    return field.norm(dim=-1).amax(dim=(1, 2)) / _LEAST_SEEN, gradient.amax(dim=(1, 2)) / _LEAST_SEEN

@@ -1,20 +1,20 @@
 """Motion generators: what moves, as a displacement field of the material.
 
-**The contract** is one method. A generator turns a row of seeded uniform numbers into a displacement field and
-scales it by a gain::
+**The contract** is one method. A generator turns a row of seeded uniform numbers into a displacement field
+and scales it by a gain::
 
     displacement(points, parameters, gain) -> field
 
 Fields are *Lagrangian*: the value at a point is how far the material that lies there in the reference frame
-moves. **What "factor ×" means, for every generator:** each material point's displacement vector is multiplied, as
-the vocabulary has it (output displacement = factor × input displacement). So a field must be linear in the gain,
-which a test holds for every registered generator. For a rotation this means that points move along the tangent
-``factor`` times as far, not that the angle is multiplied; the two agree to first order in the angle, and only the
-first can be read off two frames locally.
+moves. **What "factor ×" means, for every generator:** each material point's displacement vector is
+multiplied, as the vocabulary has it (output displacement = factor × input displacement). So a field must be
+linear in the gain, which a test holds for every registered generator. For a rotation this means that points
+move along the tangent ``factor`` times as far, not that the angle is multiplied; the two agree to first order
+in the angle, and only the first can be read off two frames locally.
 
-A generator does not choose how *large* its motion is. :mod:`mm.synthesis.limits` measures the field's peak at gain
-1 over the layer and scales it, so that limits on input motion, factor and magnified motion hold for all of them
-alike. A generator's own amplitude is therefore arbitrary.
+A generator does not choose how *large* its motion is. :mod:`mm.synthesis.limits` measures the field's peak at
+gain 1 over the layer and scales it, so that limits on input motion, factor and magnified motion hold for all
+of them alike. A generator's own amplitude is therefore arbitrary.
 """
 
 from __future__ import annotations
@@ -47,9 +47,11 @@ class MotionGenerator(Protocol):
     def displacement(self, points: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
         """Return how far the material at ``points`` moves.
 
+        The field is to be smooth: limits and rendering resolve structure down to about 24 px.
+
         Args:
-            points: (L, N, 2) positions (x, y) in px of the output frame, relative to the layer's centre, in the
-                reference frame.
+            points: (L, N, 2) positions (x, y) in px of the output frame, relative to the layer's centre, in
+                the reference frame.
             parameters: (L, P) uniform in [0, 1).
             gain: (L, 1, 1); the field is proportional to it.
 
@@ -218,8 +220,8 @@ class Mixture:
 
     Args:
         generators: name of a registered generator -> its weight; weights need not sum to 1.
-        instances: generators that are objects, by any name, to be mixed in with the weight that ``generators`` gives
-            under the same name.
+        instances: generators that are objects, by any name, to be mixed in with the weight that
+            ``generators`` gives under the same name.
 
     Raises:
         InputError: if a name is not registered, a weight is negative, or no weight is positive.
@@ -250,7 +252,8 @@ class Mixture:
 
     def choice(self, parameters: Tensor) -> Tensor:
         """Return (L,) int64: which member moves each layer."""
-        # Compared with Python numbers, not with a tensor of edges, which would have to be copied to the device.
+        # Compared with Python numbers, not with a tensor of edges, which would have to be copied to the
+        # device.
         choice = torch.zeros(parameters.shape[0], dtype=torch.int64, device=parameters.device)
         for edge in self._edges[:-1]:
             choice += parameters[:, 0] >= edge
@@ -260,7 +263,8 @@ class Mixture:
         """See :class:`MotionGenerator`."""
         choice = self.choice(parameters)[:, None, None]
         field: Tensor | None = None
-        # All members are evaluated and one is kept: grouping the layers by member would have to wait for the device.
+        # All members are evaluated and one is kept: grouping the layers by member would have to wait for the
+        # device.
         for index, member in enumerate(self.members):
             own = member.displacement(points, parameters[:, 1 : 1 + member.parameters], gain)
             field = own if field is None else torch.where(choice == index, own, field)

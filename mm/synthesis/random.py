@@ -13,8 +13,8 @@ import zlib
 import torch
 from torch import Tensor
 
-# Multipliers and shifts of a 32-bit finaliser with low bias (C. Wellons, "Prospecting for hash functions", 2018),
-# the second multiplier written as a signed 32-bit number.
+# Multipliers and shifts of a 32-bit finaliser with low bias (C. Wellons, "Prospecting for hash functions",
+# 2018), the second multiplier written as a signed 32-bit number.
 _SHIFT_1, _FACTOR_1, _SHIFT_2, _FACTOR_2, _SHIFT_3 = 16, 0x7FEB352D, 15, 0x846CA68B - (1 << 32), 16
 
 
@@ -51,7 +51,7 @@ class SampleRandom:
         # Two keyed scrambles: with one, streams whose keys differ by a small number would be shifted copies.
         bits = _mix_(counter[None, :] + first[:, None])
         bits = _mix_(bits.bitwise_xor_(second[:, None]))
-        return bits.view(-1, *shape)
+        return bits.view(self._key.shape[0], *shape)
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """Return (B, *shape) float32 in [0, 1), the same for the same seed, purpose and shape."""
@@ -70,4 +70,4 @@ class SampleRandom:
         radius = (1.0 - pair[:, 0]).log_().mul_(-2.0).sqrt_()
         angle = pair[:, 1] * (2.0 * math.pi)
         both = torch.cat((radius * angle.cos(), radius * angle.sin()), dim=1)
-        return both[:, :count].reshape(-1, *shape)
+        return both[:, :count].reshape(self._key.shape[0], *shape)

@@ -1,22 +1,26 @@
 """Layers → frames: move each layer, composite front over back, anti-alias, decimate.
 
-Everything is rendered on a grid ``supersampling`` times as fine as the frame, each layer straight from its source
-pixels by one interpolation, in every frame (the reference too, which has a random sub-pixel phase of its own: if
-only the moved frames were interpolated, their blur would give the motion away).
+Everything is rendered on a grid ``supersampling`` times as fine as the frame, each layer straight from its
+source pixels by one interpolation, in every frame (the reference too, which has a random sub-pixel phase of
+its own: if only the moved frames were interpolated, their blur would give the motion away).
 
-An object is rendered only in a window round it, whose place follows the object; the windows of all objects of all
-samples are one batch. Compositing needs, at each window pixel, the light that the objects in front let through:
-the windows' alphas are scattered to their places on the canvas, multiplied up along the depth, gathered back, and
-the weighted colours are scattered on the canvas.
+An object is rendered only in a window round it, whose place follows the object; the windows of all objects of
+all samples are one batch. Compositing needs, at each window pixel, the light that the objects in front let
+through: the windows' alphas are scattered to their places on the canvas, multiplied up along the depth,
+gathered back, and the weighted colours are scattered on the canvas.
 
-Coordinates are px of the output frame, (x, y), 0 the centre of the first pixel. The material point X of a layer is
-at X + gain · u(X) in a frame, u its displacement field.
+The frames of a triplet are rendered one after the other, which bounds the memory: what the objects let
+through is a canvas for each of them.
+
+Coordinates are px of the output frame, (x, y), 0 the centre of the first pixel. The material point X of a
+layer is at X + gain · u(X) in a frame, u its displacement field.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from kornia.filters import filter2d_separable, get_gaussian_kernel1d
@@ -28,11 +32,8 @@ from mm.synthesis.resampling import prefilter_matrix, resample_field, resample_s
 
 # Where the Gaussian is cut off, in standard deviations: what is left out weighs 1e-3.
 _GAUSSIAN_REACH = 3.3
-# The cubic spline reaches 2 px beyond a sampled point.
-_SPLINE_REACH = 2
-# Steps of the fixed-point iteration that inverts a field. Each shrinks the error by the field's gradient, at most
-# 0.25 by default: 6 leave 2e-4 of it.
-_INVERSION_STEPS = 6
+# How much of a displacement the inversion of a field may leave.
+_INVERSION_ERROR = 3e-4
 # Output px between the nodes at which a field is solved, and how many nodes lie past each end of a layer.
 _LATTICE_SPACING = 2
 _LATTICE_BORDER = 4
@@ -44,8 +45,8 @@ class Layers:
 
     Attributes:
         background: (B, 3, Hb, Wb) float32 in [0, 1].
-        background_operator: None, or (B, Hb, Hb) and (B, Wb, Wb): row and column operators applied to the background
-            before resampling (its blur).
+        background_operator: None, or (B, Hb, Hb) and (B, Wb, Wb): row and column operators applied to the
+            background before resampling (its blur).
         objects: (B, K, 4, P, P) float32 premultiplied RGBA.
         centres: (B, K, 2) where the objects' centres are in the reference frame.
         phase: (B, 2) by how much the background is shifted in all frames.
@@ -99,154 +100,146 @@ class Renderer:
             supersampling * (geometry.height - 1) + 1 + 2 * self.apron,
             supersampling * (geometry.width - 1) + 1 + 2 * self.apron,
         )
+        # Each step of the fixed-point iteration that inverts a field shrinks the error by the field's
+        # gradient.
+        self.inversion_steps = math.ceil(math.log(_INVERSION_ERROR) / math.log(max_gradient))
 
     def render(self, layers: Layers, gains: Tensor, antialias: Tensor) -> Tensor:
         """Render frames.
 
         Args:
             layers: what is seen, and how it moves.
-            gains: (B, F) of each sample's frames: 0 for the reference, 1 for the moved, factor for the magnified.
-            antialias: (B,) standard deviation of the anti-aliasing Gaussian, output px, at most ``max_antialias``.
+            gains: (B, F) of each sample's frames: 0 for the reference, 1 for the moved, factor for the
+                magnified.
+            antialias: (B,) standard deviation of the anti-aliasing Gaussian, output px, at most
+                ``max_antialias``.
 
         Returns:
             (B, F, 3, H, W), unclamped (the interpolation may overshoot a little at edges).
         """
-        canvas = self._background(layers, gains)
-        if layers.objects.shape[1]:
-            canvas = self._composite(canvas, layers, gains)
-        return self._decimate(canvas, antialias)
+        background, objects = self._coefficients(layers)
+        frames = []
+        for gain in gains.unbind(1):
+            canvas = self._background(background, layers, gain)
+            if objects.shape[0]:
+                canvas = self._composite(canvas, objects, layers, gain)
+            frames.append(self._decimate(canvas, antialias))
+        return torch.stack(frames, dim=1)
 
-    # -- the background -------------------------------------------------------------------------------------------
+    def _coefficients(self, layers: Layers) -> tuple[Tensor, Tensor]:
+        """Return what the kernel weighs: of the background (B, 3, Hb, Wb) and the objects (B·K, 4, P, P)."""
+        background = layers.background
+        if layers.background_operator is not None:
+            background = _apply_operators(background, *layers.background_operator)
+        objects = layers.objects.flatten(0, 1)
+        return self._prefiltered(background), self._prefiltered(objects)
 
-    def _background(self, layers: Layers, gains: Tensor) -> Tensor:
-        b, f = gains.shape
-        rows, columns = self._canvas_coordinates(gains.device)
+    def _prefiltered(self, images: Tensor) -> Tensor:
+        rows, columns = (prefilter_matrix(size, self.kernel, images.device) for size in images.shape[-2:])
+        return images if rows is None or columns is None else _apply_operators(images, rows, columns)
+
+    # -- the background --------------------------------------------------------------------------------------
+
+    def _background(self, coefficients: Tensor, layers: Layers, gain: Tensor) -> Tensor:
+        """Return the background (B, 3, rows, columns) on the canvas at a gain (B,)."""
+        rows, columns = self._canvas_coordinates(gain.device)
         parameters, amplitude = layers.background_motion
-        size = layers.background.shape[-2:]
-        operators = self._coefficient_operators(layers, size, gains.device)
-        offset = self.geometry.margin + layers.phase
+        strength = amplitude * gain
+        x_offset, y_offset = (self.geometry.margin + layers.phase)[:, :, None].unbind(1)
         if self.separable:
-            shift = self._translation(parameters, amplitude)[:, None, :] * gains[..., None] - offset[:, None, :]
-            matrices = []
-            for axis, positions, length, operator in zip((1, 0), (rows, columns), size, operators, strict=True):
-                matrix = resampling_matrix(positions - shift[..., axis, None], length, self.kernel, mirror=True)
-                matrices.append(matrix if operator is None else matrix @ operator[:, None])
-            return resample_separable(layers.background, matrices[0], matrices[1])
-        coefficients = _apply_operators(layers.background, operators)
-        middle = ((self.geometry.height - 1) / 2, (self.geometry.width - 1) / 2)
-        strength = (amplitude[:, None] * gains).reshape(-1)
-        move = self._material_offset(
-            (rows - middle[0]).expand(b * f, -1), (columns - middle[1]).expand(b * f, -1), _repeat(parameters, f), strength
+            shift = self._displacement_at_centre(parameters, strength)
+            height, width = coefficients.shape[-2:]
+            down = resampling_matrix(rows - shift[:, 1:] + y_offset, height, self.kernel, mirror=True)
+            across = resampling_matrix(columns - shift[:, :1] + x_offset, width, self.kernel, mirror=True)
+            return resample_separable(coefficients, down, across)
+        b = gain.shape[0]
+        lines = (
+            (rows - (self.geometry.height - 1) / 2).expand(b, -1),
+            (columns - (self.geometry.width - 1) / 2).expand(b, -1),
         )
-        x = columns + move[:, 0] + _repeat(offset[:, 0], f)[:, None, None]
-        y = rows[:, None] + move[:, 1] + _repeat(offset[:, 1], f)[:, None, None]
-        moved = resample_field(_repeat(coefficients, f), x, y, self.kernel, mirror=True)
-        return moved.view(b, f, -1, *self.canvas)
+        move = self._material_offset(*lines, parameters, strength)
+        x = move[:, 0] + (columns + x_offset)[:, None, :]
+        y = move[:, 1] + (rows + y_offset)[:, :, None]
+        return resample_field(coefficients, x, y, self.kernel, mirror=True)
 
-    def _coefficient_operators(
-        self, layers: Layers, size: tuple[int, int] | torch.Size, device: torch.device
-    ) -> list[Tensor | None]:
-        """Return what turns the background's pixels into spline coefficients, for rows and columns: blur, then prefilter."""
-        operators: list[Tensor | None] = []
-        for index, length in enumerate(size):
-            prefilter = prefilter_matrix(length, self.kernel, device)
-            operator = None if prefilter is None else prefilter[None]
-            if layers.background_operator is not None:
-                blur = layers.background_operator[index]
-                operator = blur if operator is None else operator @ blur
-            operators.append(operator)
-        return operators
+    # -- the objects -----------------------------------------------------------------------------------------
 
-    # -- the objects ----------------------------------------------------------------------------------------------
-
-    def _composite(self, background: Tensor, layers: Layers, gains: Tensor) -> Tensor:
-        b, f, channels = background.shape[:3]
+    def _composite(self, background: Tensor, objects: Tensor, layers: Layers, gain: Tensor) -> Tensor:
+        """Return the canvas with the objects, (B, 3, rows + 1, columns + 1); the last of each is scrap."""
+        b, channels, rows, columns = background.shape
         k = layers.objects.shape[1]
-        windows, index = self._windows(layers, gains)
-        area = self.window**2
-        pixels = self.canvas[0] * self.canvas[1]
-        # passes[k] is what the objects in front of object k (those of lower index) let through, passes[K] what all do.
-        # One slot past the canvas takes what a window has outside it.
-        passes = torch.ones(b, k + 1, f, pixels + 1, device=gains.device)
-        passes[:, 1:].scatter_(-1, index, 1.0 - windows[..., 3, :, :].reshape(b, k, f, area))
+        windows, index = self._windows(objects, layers, gain)
+        windows = windows.unflatten(0, (b, k))
+        index = index.view(b, k, -1)
+        # passes[k] is what the objects in front of object k (those of lower index) let through, passes[K]
+        # what all do.
+        passes = torch.ones(b, k + 1, (rows + 1) * (columns + 1), device=gain.device)
+        passes[:, 1:].scatter_(-1, index, 1.0 - windows[:, :, 3].flatten(2))
         passes.cumprod_(1)
-        weight = passes[:, :-1].gather(-1, index).view(b, k, f, 1, self.window, self.window)
-        colour = windows[..., :channels, :, :] * weight
-        canvas = torch.zeros(b, f, channels, pixels + 1, device=gains.device)
-        torch.mul(background.reshape(b, f, channels, pixels), passes[:, -1, :, None, :pixels], out=canvas[..., :pixels])
-        place = index.permute(0, 2, 1, 3).reshape(b, f, 1, k * area).expand(-1, -1, channels, -1)
-        canvas.scatter_add_(-1, place, colour.permute(0, 2, 3, 1, 4, 5).reshape(b, f, channels, k * area))
-        return canvas[..., :pixels].reshape(b, f, channels, *self.canvas)
+        weight = passes[:, :-1].gather(-1, index).view(b, k, 1, self.window, self.window)
+        colour = torch.empty(b, channels, k, self.window, self.window, device=gain.device)
+        torch.mul(windows[:, :, :channels], weight, out=colour.transpose(1, 2))
+        canvas = torch.zeros(b, channels, rows + 1, columns + 1, device=gain.device)
+        behind = passes[:, -1].view(b, 1, rows + 1, columns + 1)[..., :rows, :columns]
+        torch.mul(background, behind, out=canvas[..., :rows, :columns])
+        place = index.view(b, 1, -1).expand(-1, channels, -1)
+        canvas.view(b, channels, -1).scatter_add_(-1, place, colour.view(b, channels, -1))
+        return canvas
 
-    def _windows(self, layers: Layers, gains: Tensor) -> tuple[Tensor, Tensor]:
-        """Render each object in its window.
+    def _windows(self, objects: Tensor, layers: Layers, gain: Tensor) -> tuple[Tensor, Tensor]:
+        """Render each object in its window, at a gain (B,).
 
         Returns:
-            colours (B, K, F, 4, w, w), and the canvas index (B, K, F, w·w) of each window pixel.
+            colours (B·K, 4, w, w), and where each window pixel (B·K, w, w) is on the canvas, row by row,
+            which has a row and a column more for what is outside it.
         """
-        b, f = gains.shape
-        k, patch = layers.objects.shape[1], layers.objects.shape[-1]
-        n, w, scale = b * k, self.window, self.scale
+        n, patch = objects.shape[0], objects.shape[-1]
         parameters, amplitude = layers.object_motion
         parameters = parameters.reshape(n, -1)
-        strength = (amplitude[:, :, None] * gains[:, None, :]).reshape(n, f)
-        centre = layers.centres.reshape(n, 1, 2)
-        if self.separable:
-            at_centre = self._translation(parameters, torch.ones_like(amplitude).reshape(n))
-        else:
-            at_centre = self._field(
-                torch.zeros(n, 1, 2, device=gains.device), parameters, torch.ones(n, device=gains.device)
-            )[:, 0]
-        moved_centre = centre + at_centre[:, None, :] * strength[..., None]
-        # (N, F, 2) fine pixel of the window's first column and row.
-        origin = (moved_centre * scale + self.apron).floor() - w // 2
-        steps = torch.arange(w, device=gains.device, dtype=torch.float32)
-        fine = origin[..., None] + steps
-        position = (fine - self.apron) / scale
+        strength = (amplitude * gain[:, None]).reshape(n)
+        centre = layers.centres.reshape(n, 2)
+        moved_centre = centre + self._displacement_at_centre(parameters, strength)
+        # (N, 2, 1) fine pixel of the window's first column and row.
+        origin = ((moved_centre * self.scale + self.apron).floor() - self.window // 2)[..., None]
+        fine = origin + torch.arange(self.window, device=gain.device, dtype=torch.float32)
+        position = (fine - self.apron) / self.scale
         to_patch = (patch - 1) / 2
-        prefilter = prefilter_matrix(patch, self.kernel, gains.device)
-        images = layers.objects.reshape(n, 4, patch, patch)
         if self.separable:
             source = position - moved_centre[..., None] + to_patch
-            matrix = resampling_matrix(source, patch, self.kernel, mirror=False)
-            if prefilter is not None:
-                matrix = matrix @ prefilter
-            colours = resample_separable(images, matrix[:, :, 1], matrix[:, :, 0]).unflatten(0, (b, k))
-        else:
-            if prefilter is not None:
-                images = prefilter @ images @ prefilter.T
-            relative = (position - centre[..., None]).view(n * f, 2, w)
-            move = self._material_offset(
-                relative[:, 1], relative[:, 0], _repeat(parameters, f), strength.reshape(-1)
+            across, down = (
+                resampling_matrix(line, patch, self.kernel, mirror=False) for line in source.unbind(1)
             )
-            source = (relative[:, 0, None, :] + move[:, 0] + to_patch, relative[:, 1, :, None] + move[:, 1] + to_patch)
-            colours = resample_field(_repeat(images, f), *source, self.kernel, mirror=False)
-            colours = colours.view(b, k, f, 4, w, w)
-        height, width = self.canvas
-        column = fine[:, :, 0].long()
-        row = fine[:, :, 1].long()
-        inside = ((row >= 0) & (row < height))[..., :, None] & ((column >= 0) & (column < width))[..., None, :]
-        index = row[..., :, None] * width + column[..., None, :]
-        index = torch.where(inside, index, height * width)
-        return colours, index.view(b, k, f, w * w)
+            colours = resample_separable(objects, down, across)
+        else:
+            x, y = (position - centre[..., None]).unbind(1)
+            move = self._material_offset(y, x, parameters, strength)
+            x, y = move[:, 0] + x[:, None, :] + to_patch, move[:, 1] + y[:, :, None] + to_patch
+            colours = resample_field(objects, x, y, self.kernel, mirror=False)
+        rows, columns = self.canvas
+        column, row = fine.long().unbind(1)
+        column = torch.where((column >= 0) & (column < columns), column, columns)
+        row = torch.where((row >= 0) & (row < rows), row, rows)
+        return colours, row[:, :, None] * (columns + 1) + column[:, None, :]
 
-    # -- motion ---------------------------------------------------------------------------------------------------
+    # -- motion ----------------------------------------------------------------------------------------------
 
     def _field(self, points: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
         return self.generator.displacement(points, parameters, gain[:, None, None])
 
-    def _translation(self, parameters: Tensor, gain: Tensor) -> Tensor:
+    def _displacement_at_centre(self, parameters: Tensor, gain: Tensor) -> Tensor:
+        """Return (L, 2) how far each layer's centre moves."""
         nowhere = torch.zeros(parameters.shape[0], 1, 2, device=parameters.device)
         return self._field(nowhere, parameters, gain)[:, 0]
 
     def _material_offset(self, rows: Tensor, columns: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
-        """Return where the material at each grid point came from, as X − point, X solving X + gain · u(X) = point.
+        """Return X − point, X being the material that is at each grid point: X + gain · u(X) = point.
 
-        Fields are smooth, so they are solved on a coarse lattice and brought to the grid by cubic splines: at the
-        shortest wavelength of the built-in fields that is right to 1e-3 of the motion, and many times cheaper.
+        Fields are smooth, so they are solved on a coarse lattice and brought to the grid by cubic splines: at
+        the shortest wavelength of the built-in fields that is right to 1e-3 of the motion, and many times
+        cheaper.
 
         Args:
-            rows: (L, h) evenly spaced coordinates of the grid's rows, relative to the layer's centre.
+            rows: (L, h) coordinates of the grid's rows, one fine pixel apart, relative to the layer's centre.
             columns: (L, w) of its columns.
             parameters: (L, P).
             gain: (L,).
@@ -254,51 +247,39 @@ class Renderer:
         Returns:
             (L, 2, h, w), x first.
         """
-        lattices, matrices = [], []
+        step = _LATTICE_SPACING * self.scale
+        lattice, to_grid = [], []
         for line in (rows, columns):
             count = line.shape[1]
-            # Nodes past both ends keep the spline's mirrored ends away from the grid.
-            first = -_LATTICE_BORDER * self._lattice_step
-            nodes = math.ceil((count - 1) / self._lattice_step) + 1 + 2 * _LATTICE_BORDER
-            steps = torch.arange(nodes, device=line.device, dtype=torch.float32) * self._lattice_step + first
-            lattices.append(line[:, :1] + steps / self.scale)
-            on_lattice = (torch.arange(count, device=line.device, dtype=torch.float32) - first) / self._lattice_step
-            matrix = resampling_matrix(on_lattice, nodes, "bspline", mirror=True)
-            prefilter = prefilter_matrix(nodes, "bspline", line.device)
-            assert prefilter is not None
-            matrices.append(matrix @ prefilter)
-        y, x = lattices
+            matrix = _lattice_to_grid(count, step, line.device)
+            nodes = torch.arange(matrix.shape[1], device=line.device, dtype=torch.float32) - _LATTICE_BORDER
+            lattice.append(line[:, :1] + nodes * _LATTICE_SPACING)
+            to_grid.append(matrix)
+        y, x = lattice
         grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)
         points = grid.flatten(1, 2)
         offset = torch.zeros_like(points)
-        for _ in range(1 if self.generator.is_translation else _INVERSION_STEPS):
+        for _ in range(1 if self.generator.is_translation else self.inversion_steps):
             offset = -self._field(points + offset, parameters, gain)
         coarse = offset.expand_as(points).reshape(grid.shape).permute(0, 3, 1, 2)
-        return matrices[0] @ coarse @ matrices[1].T
+        return to_grid[0] @ coarse @ to_grid[1].T
 
-    @property
-    def _lattice_step(self) -> int:
-        """Fine pixels between two nodes of the lattice on which fields are solved."""
-        return _LATTICE_SPACING * self.scale
-
-    # -- to the output grid ---------------------------------------------------------------------------------------
+    # -- to the output grid ----------------------------------------------------------------------------------
 
     def _canvas_coordinates(self, device: torch.device) -> tuple[Tensor, Tensor]:
         rows, columns = (torch.arange(n, device=device, dtype=torch.float32) for n in self.canvas)
         return (rows - self.apron) / self.scale, (columns - self.apron) / self.scale
 
     def _decimate(self, canvas: Tensor, antialias: Tensor) -> Tensor:
-        b, f, channels = canvas.shape[:3]
         kernel = get_gaussian_kernel1d(2 * self.apron + 1, antialias[:, None] * self.scale)
-        # Kernels are per sample: the frames of a sample go as its channels.
-        smooth = filter2d_separable(canvas.reshape(b, f * channels, *self.canvas), kernel, kernel, padding="valid")
-        return smooth[..., :: self.scale, :: self.scale].reshape(
-            b, f, channels, self.geometry.height, self.geometry.width
-        )
+        smooth = filter2d_separable(canvas, kernel, kernel, padding="valid")
+        # The stops leave out the scrap that a canvas may end with.
+        height, width = self.scale * self.geometry.height, self.scale * self.geometry.width
+        return smooth[..., : height : self.scale, : width : self.scale]
 
 
 def gaussian_operator(size: int, sigma: Tensor) -> Tensor:
-    """Return (B, size, size): for each standard deviation (B,) px a Gaussian blur of a mirrored line, identity for 0."""
+    """Return (B, size, size): Gaussian blurs of a mirrored line, sigma (B,) px; the identity for 0."""
     steps = torch.arange(size, device=sigma.device, dtype=torch.float32)
     width = sigma.clamp(min=1e-3)[:, None, None]
     first, second = steps[:, None], steps[None, :]
@@ -311,15 +292,22 @@ def gaussian_operator(size: int, sigma: Tensor) -> Tensor:
     return weight / weight.sum(-1, keepdim=True)
 
 
-def _apply_operators(images: Tensor, operators: list[Tensor | None]) -> Tensor:
-    rows, columns = operators
-    if rows is not None:
-        images = rows[:, None] @ images
-    if columns is not None:
-        images = images @ columns[:, None].transpose(-1, -2)
-    return images
+@lru_cache(maxsize=64)
+def _lattice_to_grid(count: int, step: int, device: torch.device) -> Tensor:
+    """Return the matrix (count, nodes) from a line's values at every ``step``-th fine pixel to all of them.
+
+    The first node is ``_LATTICE_BORDER`` steps before the line, and there are as many past its end: they keep
+    the spline's mirrored ends away.
+    """
+    nodes = math.ceil((count - 1) / step) + 1 + 2 * _LATTICE_BORDER
+    positions = torch.arange(count, dtype=torch.float32) / step + _LATTICE_BORDER
+    prefilter = prefilter_matrix(nodes, "bspline", torch.device("cpu"))
+    assert prefilter is not None
+    return (resampling_matrix(positions, nodes, "bspline", mirror=True) @ prefilter).to(device)
 
 
-def _repeat(x: Tensor, times: int) -> Tensor:
-    """Return (N·times, …): each entry ``times`` times in a row."""
-    return x.repeat_interleave(times, dim=0, output_size=x.shape[0] * times)
+def _apply_operators(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return rows · image · columnsᵀ for images (N, C, H, W) and operators (N, H, H) or (H, H)."""
+    if rows.dim() == 3:
+        rows, columns = rows[:, None], columns[:, None]
+    return rows @ images @ columns.transpose(-1, -2)

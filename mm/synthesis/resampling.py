@@ -1,17 +1,18 @@
 """Sub-pixel resampling whose motion is what was asked for.
 
-A kernel's *gain* at a tiny shift is the ratio of its slope to the true derivative. For a wave of ω rad/px it is
-``sin ω / ω`` times ``−2a`` for the cubic convolution of Keys (1981) with parameter a, so torch's ``bicubic``
-(a = −0.75) moves a wide pattern by half again too much, and a = −0.5 is short by 10 % at a period of 8 px. For the
-interpolating cubic spline (Unser, "Splines: a perfect fit for signal and image processing", 1999) it is
-``3 sin ω / ((2 + cos ω) ω)``: short by 0.2 % at a period of 8 px, 0.01 % at 16. It is the default.
+A kernel's *gain* at a tiny shift is the ratio of its slope to the true derivative. For a wave of ω rad/px it
+is ``sin ω / ω`` times ``−2a`` for the cubic convolution of Keys (1981) with parameter a, so torch's
+``bicubic`` (a = −0.75) moves a wide pattern by half again too much, and a = −0.5 is short by 10 % at a period
+of 8 px. For the interpolating cubic spline (Unser, "Splines: a perfect fit for signal and image processing",
+1999) it is ``3 sin ω / ((2 + cos ω) ω)``: short by 0.2 % at a period of 8 px, 0.01 % at 16. It is the
+default.
 
 There are two ways to the same numbers. A translation is separable: one small matrix for each axis, applied by
 matrix products, which is many times faster than gathering. Any other motion gathers along a field of
 coordinates.
 
-Conventions: images are (…, C, H, W); a coordinate is in source pixels, 0 the centre of the first one; a *map* says
-for each output pixel where in the source it comes from (backward map).
+Conventions: images are (…, C, H, W); a coordinate is in source pixels, 0 the centre of the first one; a *map*
+says for each output pixel where in the source it comes from (backward map).
 """
 
 from __future__ import annotations
@@ -44,22 +45,25 @@ def check_kernel(name: str) -> str:
     return name
 
 
-def cubic_weight(distance: Tensor, kernel: str) -> Tensor:
-    """Return the kernel's weight at ``distance`` px (any sign) from the sample, 0 from 2 px on."""
-    x = distance.abs()
+def _taps(fraction: Tensor, kernel: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the weights of the samples at −1, 0, 1 and 2 for a point at ``fraction`` in [0, 1)."""
+    t = fraction
     a = KERNELS[kernel]
     if a is None:
-        near = 2.0 / 3.0 + x * x * (0.5 * x - 1.0)
-        far = (2.0 - x).clamp(min=0.0) ** 3 / 6.0
+        first = (1.0 - t).pow_(3).div_(6.0)
+        second = (0.5 * t - 1.0) * t * t + 2.0 / 3.0
+        fourth = t**3 / 6.0
     else:
-        near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
-        far = torch.where(x < 2.0, ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a, torch.zeros_like(x))
-    return torch.where(x < 1.0, near, far)
+        first = ((a * t - 2.0 * a) * t + a) * t
+        second = ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0
+        fourth = a * (1.0 - t) * t * t
+    return first, second, 1.0 - first - second - fourth, fourth
 
 
 @lru_cache(maxsize=64)
 def _prefilter(size: int, device: torch.device) -> Tensor:
-    # The spline's samples at the knots are (1 4 1)/6 of its coefficients; mirrored ends double the inner neighbour.
+    # The spline's samples at the knots are (1 4 1)/6 of its coefficients; mirrored ends double the inner
+    # neighbour.
     knots = torch.zeros(size, size, dtype=torch.float64)
     knots.diagonal().fill_(4 / 6)
     knots.diagonal(1).fill_(1 / 6)
@@ -69,7 +73,7 @@ def _prefilter(size: int, device: torch.device) -> Tensor:
 
 
 def prefilter_matrix(size: int, kernel: str, device: torch.device) -> Tensor | None:
-    """Return the (size, size) matrix from samples to coefficients, or None where the kernel interpolates already.
+    """Return the (size, size) matrix from samples to coefficients, or None for kernels that need none.
 
     The image is taken as mirrored about its first and last pixel.
     """
@@ -81,25 +85,25 @@ def resampling_matrix(positions: Tensor, size: int, kernel: str, mirror: bool) -
 
     Args:
         positions: (…, n) coordinates in source px.
-        size: samples of the source line.
+        size: samples of the source line, at least 2.
         kernel: one of :data:`KERNELS`.
-        mirror: what lies outside: the mirrored line (up to ``size`` px far), or else zero.
+        mirror: what lies outside: the line mirrored about its first and last sample, or else zero.
 
     Returns:
         (…, n, size) float32.
     """
+    left = positions.floor()
+    weight = torch.stack(_taps(positions - left, kernel), dim=-1)
+    index = left.to(torch.int64)[..., None] + torch.arange(-1, 3, device=positions.device)
     if mirror:
-        # Triangle wave: mirrors positions about both ends, which is the same as mirroring the line.
-        period = 2.0 * (size - 1)
-        positions = (size - 1) - (positions.remainder(period) - (size - 1)).abs()
-    knots = torch.arange(size, device=positions.device, dtype=torch.float32)
-    distance = positions[..., None] - knots
-    weight = cubic_weight(distance, kernel)
-    if mirror:
-        # The taps that fall beyond an end land on their mirror images.
-        weight[..., 1] += cubic_weight(positions + 1.0, kernel)
-        weight[..., -2] += cubic_weight(size - positions, kernel)
-    return weight
+        last = size - 1
+        index = last - (index.remainder(2 * last) - last).abs()
+    else:
+        weight = weight * ((index >= 0) & (index < size))
+        index = index.clamp(0, size - 1)
+    matrix = torch.zeros(*positions.shape, size, device=positions.device)
+    # Added, not set: at a mirror two taps fall on one sample.
+    return matrix.scatter_add_(-1, index, weight)
 
 
 def resample_separable(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -107,61 +111,76 @@ def resample_separable(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
     Args:
         image: (N, C, H, W).
-        rows: (N, F, h, H), one operator for each of F outputs of an image.
-        columns: (N, F, w, W).
+        rows: (N, h, H).
+        columns: (N, w, W).
 
     Returns:
-        (N, F, C, h, w) = rows · image · columnsᵀ.
+        (N, C, h, w) = rows · image · columnsᵀ.
     """
     n, c, height, width = image.shape
-    f, h, w = rows.shape[1], rows.shape[2], columns.shape[2]
+    h, w = rows.shape[1], columns.shape[1]
     # In this order both products write where the next one reads: the only copy is of the source image.
     lines = image.transpose(1, 2).reshape(n, height, c * width)
-    down = torch.bmm(rows.reshape(n, f * h, height), lines).view(n * f, h * c, width)
-    across = torch.bmm(down, columns.reshape(n * f, w, width).transpose(1, 2))
-    return across.view(n, f, h, c, w).transpose(2, 3)
+    down = torch.bmm(rows, lines).view(n, h * c, width)
+    return torch.bmm(down, columns.transpose(1, 2)).view(n, h, c, w).transpose(1, 2)
 
 
 def resample_field(coefficients: Tensor, x: Tensor, y: Tensor, kernel: str, mirror: bool) -> Tensor:
     """Sample images along a backward map.
 
     Args:
-        coefficients: (N, C, H, W) float32, prefiltered where the kernel asks for it (:func:`prefilter_matrix`).
+        coefficients: (N, C, H, W) float32, prefiltered where the kernel asks for it
+            (:func:`prefilter_matrix`).
         x: (N, h, w) source column of each output pixel.
         y: (N, h, w) source row.
         kernel: one of :data:`KERNELS`.
-        mirror: outside lies the mirrored image, or else zero.
+        mirror: outside lies the image mirrored about its outermost pixels, or else zero.
 
     Returns:
         (N, C, h, w) float32.
     """
-    left, top = x.floor(), y.floor()
-    across = _taps(x - left, kernel)
-    down = _taps(y - top, kernel)
+    height, width = coefficients.shape[-2:]
     padding = "reflection" if mirror else "zeros"
 
-    def fetch(dx: float | Tensor, dy: float | Tensor, mode: str) -> Tensor:
-        return remap(coefficients, left + dx, top + dy, mode, padding, align_corners=True)
+    def fetch(column: Tensor, row: Tensor, mode: str) -> Tensor:
+        # Normalised here, with Python numbers: remap would copy the image's size to the device, and wait for
+        # it.
+        to_edge_x, to_edge_y = column * (2.0 / (width - 1)) - 1.0, row * (2.0 / (height - 1)) - 1.0
+        return remap(
+            coefficients, to_edge_x, to_edge_y, mode, padding, align_corners=True, normalized_coordinates=True
+        )
 
-    total = torch.zeros(*coefficients.shape[:2], *x.shape[1:], device=x.device)
+    left, top = x.floor(), y.floor()
     if KERNELS[kernel] is None:
-        # A B-spline's weights are positive, so two neighbouring taps are one linear interpolation between them
-        # (C. Sigg and M. Hadwiger, "Fast third-order texture filtering", 2005): 4 fetches instead of 16.
-        for dx, wx in _pairs(across):
-            for dy, wy in _pairs(down):
-                total += (wx * wy)[:, None] * fetch(dx, dy, "bilinear")
-        return total
-    for i, wx in enumerate(across):
-        for j, wy in enumerate(down):
-            total += (wx * wy)[:, None] * fetch(i - 1.0, j - 1.0, "nearest")
+        near_x, far_x, share_x = _pairs(left, x - left)
+        near_y, far_y, share_y = _pairs(top, y - top)
+        upper = fetch(near_x, near_y, "bilinear").lerp_(fetch(far_x, near_y, "bilinear"), share_x)
+        lower = fetch(near_x, far_y, "bilinear").lerp_(fetch(far_x, far_y, "bilinear"), share_x)
+        return upper.lerp_(lower, share_y)
+    across, down = _taps(x - left, kernel), _taps(y - top, kernel)
+    total = torch.zeros(*coefficients.shape[:2], *x.shape[1:], device=x.device)
+    for i, wx in enumerate(across, start=-1):
+        for j, wy in enumerate(down, start=-1):
+            total += (wx * wy)[:, None] * fetch(left + i, top + j, "nearest")
     return total
 
 
-def _taps(fraction: Tensor, kernel: str) -> list[Tensor]:
-    return [cubic_weight(fraction - offset, kernel) for offset in (-1.0, 0.0, 1.0, 2.0)]
+def _pairs(sample: Tensor, fraction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the two places whose linear interpolations stand for a B-spline's four taps.
 
+    The spline's weights are positive and sum to 1, so two neighbouring taps are a linear interpolation
+    between them, and all four a mean of two (C. Sigg and M. Hadwiger, "Fast third-order texture filtering",
+    2005): in the plane 4 fetches instead of 16.
 
-def _pairs(taps: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Return (offset, weight) of the two linear interpolations that stand for four taps at −1, 0, 1, 2."""
-    first, second = taps[0] + taps[1], taps[2] + taps[3]
-    return [(taps[1] / first - 1.0, first), (taps[3] / second + 1.0, second)]
+    Args:
+        sample: (N, h, w) coordinate of the second tap.
+        fraction: (N, h, w) how far beyond it the point lies, in [0, 1).
+
+    Returns:
+        the two places (N, h, w), and the share of the second one (N, 1, h, w).
+    """
+    _, second, third, fourth = _taps(fraction, "bspline")
+    share = third + fourth
+    near = (second / (1.0 - share)).add_(sample).sub_(1.0)
+    far = (fourth / share).add_(sample).add_(1.0)
+    return near, far, share[:, None]

@@ -23,13 +23,14 @@ def photon_noise(frames: Tensor, strength: Tensor, normal: Tensor) -> Tensor:
 def quantise(frames: Tensor, uniform: Tensor, levels: int = 255) -> Tensor:
     """Return frames rounded to ``levels`` steps at random, so that 102.3 becomes 103 in 30 % of cases.
 
-    Rounding to the nearest would hide a change of less than half a step in all pixels at once; on average over
-    pixels, random rounding keeps it, as a real sensor's noise does.
+    Rounding to the nearest would hide a change of less than half a step in all pixels at once; on average
+    over pixels, random rounding keeps it, as a real sensor's noise does.
 
     Args:
         frames: in [0, 1]; values outside are clamped.
         uniform: uniform numbers in [0, 1) of the frames' shape.
         levels: steps between 0 and 1: 255 for 8 bit.
     """
-    # The scaling may land a hair above ``levels``; and adding 1 − 2⁻²⁴ to a large float rounds up to the next step.
+    # The scaling may land a hair above ``levels``; and adding 1 − 2⁻²⁴ to a large float rounds up to the next
+    # step.
     return (frames.clamp(0.0, 1.0) * levels + uniform).floor().clamp(max=levels) / levels

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +10,7 @@ from mm.synthesis.colour import apply_colour, random_colour
 from mm.synthesis.geometry import Geometry
 from mm.synthesis.limits import MotionLimits, measure_field
 from mm.synthesis.motion import MotionGenerator, Translation
+from mm.synthesis.precision import exact_arithmetic
 from mm.synthesis.random import SampleRandom
 from mm.synthesis.recipes import SUBSETS, Recipe
 from mm.synthesis.rendering import Layers, Renderer, gaussian_operator
@@ -23,25 +21,33 @@ from mm.synthesis.sensor import photon_noise, quantise
 class Synthesizer(nn.Module):
     """Renders the training triplets of Oh et al. 2018, section 3.3. It has no parameters.
 
-    A sample is a function of its layers, its seed and its subset alone: not of its place in the batch, of the batch
-    size, the rank or the time.
+    A sample is a function of its layers, its seed and its subset alone: not of its place in the batch, of the
+    batch size, the rank or the time. On a CPU that holds bit for bit; on CUDA the order in which overlapping
+    objects are added up is not fixed, so that now and then a pixel is rounded to the next of the 8-bit values
+    (not under ``torch.use_deterministic_algorithms(True)``).
 
     Args:
         height: of the frames, px.
         width: of the frames, px.
         motion: the motion generator (a :class:`~mm.synthesis.motion.Mixture` for several).
         limits: ranges of factor, input motion and magnified motion.
-        noise: range of the photon noise's standard deviation at mid-grey, in [0, 1] units (the paper: up to 3 / 255).
+        noise: range of the photon noise's standard deviation at mid-grey, in [0, 1] units (the paper: up to 3
+            / 255).
         antialias: range of the anti-aliasing Gaussian's standard deviation, output px (the paper: 1).
         supersampling: fine pixels per output pixel along each axis.
         kernel: interpolation; the alternatives to "bspline" are for ablations.
         colour: strength of the colour change of the perturbed frames, 0–1.
-        clean_target: whether the magnified frame is without noise and unquantised, as what the network should give;
-            otherwise it has its own noise and quantisation.
+        clean_target: whether the magnified frame is without noise and unquantised, as what the network should
+            give; otherwise it has its own noise and quantisation.
         object_size: side of the patch that holds an object, px; by default 0.45 of the frame's shorter side.
         max_objects: patches in a sample.
         subsets: the recipes that the batch's ``subset`` indexes.
     """
+
+    _background_moves: Tensor
+    _objects_move: Tensor
+    _blur: Tensor
+    _contrast: Tensor
 
     def __init__(
         self,
@@ -63,6 +69,8 @@ class Synthesizer(nn.Module):
         self.limits = limits or MotionLimits()
         self.motion = motion or Translation()
         _check_range("noise", noise, 0.0)
+        if noise[1] > 0.5:
+            raise InputError(f"noise is in [0, 1] units and at most 0.5 (3 of 255 is 0.0118), got {noise}")
         _check_range("antialias", antialias, 0.1)
         if supersampling < 1:
             raise InputError(f"supersampling must be at least 1, got {supersampling}")
@@ -71,9 +79,16 @@ class Synthesizer(nn.Module):
         self.colour = colour
         self.clean_target = clean_target
         self.subsets = subsets
-        self.geometry = Geometry.for_motion(height, width, self.limits.max_magnified, object_size, max_objects)
+        self.geometry = Geometry.for_motion(
+            height, width, self.limits.max_magnified, object_size, max_objects
+        )
         self.renderer = Renderer(
-            self.geometry, self.motion, check_kernel(kernel), supersampling, antialias[1], self.limits.max_gradient
+            self.geometry,
+            self.motion,
+            check_kernel(kernel),
+            supersampling,
+            antialias[1],
+            self.limits.max_gradient,
         )
         for name, values in {
             "_background_moves": [recipe.background_moves for recipe in subsets],
@@ -83,20 +98,21 @@ class Synthesizer(nn.Module):
         }.items():
             # Buffers move with the module; they are configuration, so checkpoints do not hold them.
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+        self._any_blur = any(recipe.background_blur[1] > 0 for recipe in subsets)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Render a batch.
 
         Args:
-            batch: ``background`` uint8 (B, 3, Hb, Wb); ``objects`` uint8 (B, K, 4, P, P), premultiplied RGBA, earlier
-                ones in front; ``seed`` int64 (B,); ``subset`` int64 (B,); ``index`` int64 (B,).
+            batch: ``background`` uint8 (B, 3, Hb, Wb); ``objects`` uint8 (B, K, 4, P, P), premultiplied RGBA,
+                earlier ones in front; ``seed`` int64 (B,); ``subset`` int64 (B,); ``index`` int64 (B,).
 
         Returns:
             ``xa, xb, y, xb_perturbed, y_perturbed`` float32 (B, 3, H, W) in [0, 1]; ``factor`` (B,);
-            ``motion`` (B, K + 1, 2), each layer's displacement between xa and xb at its centre, px (x, y), the
-            background first; ``seed``, ``subset`` and ``index`` passed through.
+            ``motion`` (B, K + 1, 2), each layer's displacement between xa and xb at its centre, px (x, y),
+            the background first; ``seed``, ``subset`` and ``index`` passed through.
         """
-        with torch.no_grad(), _exact_arithmetic(batch["background"].device):
+        with torch.no_grad(), exact_arithmetic(batch["background"].device):
             layers, factor = self.draw(batch)
             return self._frames(batch, layers, factor)
 
@@ -107,8 +123,8 @@ class Synthesizer(nn.Module):
         size = self.geometry
         if background.shape[-2:] != size.background_size or objects.shape[-1] != size.object_size:
             raise InputError(
-                f"layers of {tuple(background.shape[-2:])} and {objects.shape[-1]} px do not fit the synthesizer, "
-                f"which expects {size.background_size} and {size.object_size} px"
+                f"layers of {tuple(background.shape[-2:])} and {objects.shape[-1]} px do not fit the "
+                f"synthesizer, which expects {size.background_size} and {size.object_size} px"
             )
         subset = batch["subset"]
         random = SampleRandom(batch["seed"])
@@ -117,8 +133,11 @@ class Synthesizer(nn.Module):
         parameters = random.uniform("motion", k + 1, p)
         amount = random.uniform("amplitude", k + 1)
 
-        peak, gradient = measure_field(self.motion, parameters[:, 0], size.height, size.width)
-        amplitude = self.limits.amplitude(amount[:, 0], factor, peak, gradient) * self._background_moves[subset]
+        # With its margin: at large gains what lies there moves into view.
+        peak, gradient = measure_field(self.motion, parameters[:, 0], *size.background_size)
+        amplitude = (
+            self.limits.amplitude(amount[:, 0], factor, peak, gradient) * self._background_moves[subset]
+        )
         object_parameters = parameters[:, 1:]
         peak, gradient = measure_field(
             self.motion, object_parameters.reshape(b * k, p), size.object_size, size.object_size
@@ -132,19 +151,22 @@ class Synthesizer(nn.Module):
         sigma = blur_low + (blur_high - blur_low) * random.uniform("blur")
         operator = None
         if self._any_blur:
-            operator = tuple(gaussian_operator(length, sigma) for length in background.shape[-2:])
+            height, width = size.background_size
+            operator = gaussian_operator(height, sigma), gaussian_operator(width, sigma)
         contrast_low, contrast_high = self._contrast[subset].unbind(-1)
         contrast = contrast_low + (contrast_high - contrast_low) * random.uniform("contrast")
         scene = background.to(torch.float32).div_(255.0)
         mean = scene.mean(dim=(-2, -1), keepdim=True)
         scene = mean + (scene - mean) * contrast[:, None, None, None]
 
-        extent = torch.tensor([size.width - 1.0, size.height - 1.0], device=background.device)
+        where = random.uniform("centre", k, 2)
         layers = Layers(
             background=scene,
             background_operator=operator,
             objects=objects.to(torch.float32).div_(255.0),
-            centres=random.uniform("centre", k, 2) * extent,
+            centres=torch.stack(
+                (where[..., 0] * (size.width - 1.0), where[..., 1] * (size.height - 1.0)), dim=-1
+            ),
             phase=random.between("phase", -0.5, 0.5, 2),
             background_motion=(parameters[:, 0], amplitude),
             object_motion=(object_parameters, object_amplitude),
@@ -169,34 +191,18 @@ class Synthesizer(nn.Module):
         out = dict(zip(("xa", "xb", "xb_perturbed", "y_perturbed", "y"), frames.unbind(1), strict=False))
         out.setdefault("y", y)
         out["factor"] = factor
-        out["motion"] = self._motion_at_centres(layers)
+        out["motion"] = self.motion_at_centres(layers)
         return out | {name: batch[name] for name in ("seed", "subset", "index") if name in batch}
 
-    def _motion_at_centres(self, layers: Layers) -> Tensor:
+    def motion_at_centres(self, layers: Layers) -> Tensor:
+        """Return (B, K + 1, 2): how far the layers' centres move from xa to xb, the background first."""
         parameters = torch.cat((layers.background_motion[0][:, None], layers.object_motion[0]), dim=1)
         amplitude = torch.cat((layers.background_motion[1][:, None], layers.object_motion[1]), dim=1)
         b, n, p = parameters.shape
         nowhere = torch.zeros(b * n, 1, 2, device=parameters.device)
-        return self.motion.displacement(nowhere, parameters.reshape(b * n, p), amplitude.view(-1, 1, 1)).view(b, n, 2)
-
-    @property
-    def _any_blur(self) -> bool:
-        return any(recipe.background_blur[1] > 0 for recipe in self.subsets)
-
-
-@contextmanager
-def _exact_arithmetic(device: torch.device) -> Iterator[None]:
-    """Switch off what would round coordinates: autocast, and TensorFloat-32 (10 bits of mantissa) in products."""
-    with torch.autocast(device.type, enabled=False):
-        if device.type != "cuda":
-            yield
-            return
-        before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-        try:
-            yield
-        finally:
-            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+        return self.motion.displacement(nowhere, parameters.reshape(b * n, p), amplitude.view(-1, 1, 1)).view(
+            b, n, 2
+        )
 
 
 def _check_range(name: str, values: tuple[float, float], least: float) -> None:
