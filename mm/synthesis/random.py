@@ -40,13 +40,15 @@ class SampleRandom:
     def __init__(self, seed: Tensor) -> None:
         low = (seed & 0x7FFFFFFF).to(torch.int32)
         high = ((seed >> 31) & 0x7FFFFFFF).to(torch.int32)
-        self._key = _mix_(low.bitwise_xor_(_mix_(high)))
+        # Two keys, each of all bits of the seed: with one of 32 bits, about one pair among 100,000 samples would
+        # have the same numbers.
+        self._key = _mix_(low ^ _mix_(high.clone()))
+        self._second_key = _mix_(high ^ _mix_(low + 0x3C6EF372))
 
     def _bits(self, purpose: str, shape: tuple[int, ...]) -> Tensor:
         stream = zlib.crc32(purpose.encode()) & 0x7FFFFFFF
         count = math.prod(shape)
-        first = _mix_(self._key ^ stream)
-        second = _mix_(first + 0x3C6EF372)
+        first, second = _mix_(self._key ^ stream), _mix_(self._second_key ^ stream)
         counter = torch.arange(count, dtype=torch.int32, device=self._key.device)
         # Two keyed scrambles: with one, streams whose keys differ by a small number would be shifted copies.
         bits = _mix_(counter[None, :] + first[:, None])
