@@ -28,14 +28,17 @@ class Registry:
         self._entries: dict[str, Any] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that enters its class or function under ``name``; the last one entered wins, with a warning."""
+        """Return a decorator that enters its class or function under ``name``.
+
+        Of two under one name the last wins, with a warning.
+        """
 
         def enter(entry: T) -> T:
             known = self._entries.get(name)
             if known is not None and known is not entry:
                 warnings.warn(
-                    f"{self.kind} {name!r} from {getattr(known, '__module__', known)} is replaced by the one from "
-                    f"{getattr(entry, '__module__', entry)}",
+                    f"{self.kind} {name!r} from {getattr(known, '__module__', known)} is replaced by the one "
+                    f"from {getattr(entry, '__module__', entry)}",
                     stacklevel=2,
                 )
             self._entries[name] = entry
@@ -52,7 +55,8 @@ class Registry:
         if name not in self._entries:
             close = difflib.get_close_matches(name, self._entries, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise InputError(f"no {self.kind} is called {name!r}{hint} (known: {', '.join(sorted(self)) or 'none'})")
+            names = ", ".join(sorted(self)) or "none"
+            raise InputError(f"no {self.kind} is called {name!r}{hint} (known: {names})")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

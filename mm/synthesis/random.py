@@ -40,8 +40,8 @@ class SampleRandom:
     def __init__(self, seed: Tensor) -> None:
         low = (seed & 0x7FFFFFFF).to(torch.int32)
         high = ((seed >> 31) & 0x7FFFFFFF).to(torch.int32)
-        # Two keys, each of all bits of the seed: with one of 32 bits, about one pair among 100,000 samples would
-        # have the same numbers.
+        # Two keys, each of all bits of the seed: with one of 32 bits, about one pair among 100,000 samples
+        # would have the same numbers.
         self._key = _mix_(low ^ _mix_(high.clone()))
         self._second_key = _mix_(high ^ _mix_(low + 0x3C6EF372))
 
