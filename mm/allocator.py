@@ -1,8 +1,8 @@
 """Keeps the C library from giving memory back to the system between two frames.
 
 By default glibc returns a block of more than 32 MiB as soon as it is freed, and the system hands it out again
-as pages that must be cleared first. A network on a CPU frees and takes the same large tensors for every frame:
-at 432×192 px, 40 % of the processor time of a magnification went into clearing pages.
+as pages that must be cleared first. A network on a CPU frees and takes the same large tensors for every
+frame: at 432×192 px, 40 % of the processor time of a magnification went into clearing pages.
 """
 
 from __future__ import annotations
