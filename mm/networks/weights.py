@@ -96,6 +96,8 @@ def save(network: MagnificationNetwork, path: str | Path, card: Mapping[str, Any
         new_weights, new_card = Path(folder) / path.name, Path(folder) / f"{path.stem}.json"
         save_file(tensors, new_weights, metadata=metadata)
         new_card.write_text(text + "\n", encoding="utf-8")
+        # safetensors makes files that only their owner may read; an ordinary file has the user's own mode.
+        new_weights.chmod(new_card.stat().st_mode)
         os.replace(new_weights, path)
         os.replace(new_card, path.with_suffix(".json"))
 

@@ -64,6 +64,7 @@ def test_safetensors_round_trip(small: MagnificationNetwork, tmp_path: Path, pic
     assert sheet["network_config"] == asdict(SMALL)
     assert sheet["parameters"] == sum(parameter.numel() for parameter in small.parameters())
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine.json", "mine.safetensors"]
+    assert path.stat().st_mode == path.with_suffix(".json").stat().st_mode
 
 
 def test_a_failed_save_leaves_the_old_file(
