@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from mm._version import __version__
+from mm.allocator import keep_freed_memory
 from mm.errors import InputError
 
 # command -> (module, one line of help). The help stands here so that `mm --help` imports no command.
@@ -17,6 +18,7 @@ COMMANDS = {
     "magnify": ("mm.cli.magnify", "magnify the motion in a video or a folder of frames"),
     "slice": ("mm.cli.slice", "draw an x–t or y–t slice of a video"),
     "synthesize": ("mm.cli.synthesize", "write training triplets with their exact ground truth"),
+    "evaluate": ("mm.cli.evaluate", "the paper's measurements, of one or several methods side by side"),
     "fit": ("mm.cli.fit", "train, from a YAML configuration"),
     "validate": ("mm.cli.fit", "score a checkpoint on the validation set"),
     "test": ("mm.cli.fit", "score a checkpoint on the test set"),
@@ -63,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help()
             return 0
         name, rest = arguments[0], arguments[1:]
+        keep_freed_memory()
         if name not in COMMANDS:
             raise InputError(f"no command is called {name!r} (commands: {', '.join(COMMANDS)})")
         module = importlib.import_module(COMMANDS[name][0])

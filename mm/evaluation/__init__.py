@@ -3,6 +3,10 @@
 Public: :class:`Scene`, :class:`Layer`, :func:`random_scene`, :func:`random_displacements`,
 :func:`random_texture`, :func:`texture_from_image`, :func:`soft_mask`, :func:`layer`, :func:`record`;
 :func:`demo_clip`, :class:`DemoClip`, :func:`measure_vibration`, :class:`VibrationReport`.
+
+The paper's measurements are modules of their own, imported by whoever runs them: ``subpixel``, ``noise`` and
+``static`` (through ``comparison``), ``gain``, ``kernels`` and ``physical``. ``protocol`` has the levels,
+``content`` and ``renderers`` the scenes, ``contenders`` the methods, ``figures`` the pictures.
 """
 
 from mm.evaluation.clip import DemoClip, demo_clip

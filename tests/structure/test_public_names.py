@@ -29,7 +29,18 @@ PUBLIC = {
         "recipe_index",
     },
 }
-PUBLIC_COMMANDS = {"demo", "magnify", "slice", "synthesize", "fit", "validate", "test", "export", "plugins"}
+PUBLIC_COMMANDS = {
+    "demo",
+    "evaluate",
+    "export",
+    "fit",
+    "magnify",
+    "plugins",
+    "slice",
+    "synthesize",
+    "test",
+    "validate",
+}
 
 
 @pytest.mark.parametrize("module", sorted(PUBLIC))

@@ -1,0 +1,502 @@
+"""``mm evaluate MEASUREMENT``: the paper's measurements of methods side by side, as a table and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mm import plugins
+from mm._version import __version__
+from mm.cli.notices import warnings_as_lines
+from mm.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from mm.evaluation.comparison import Row
+    from mm.evaluation.contenders import Contender
+    from mm.evaluation.content import Content, Pictures
+    from mm.evaluation.kernels import Kernels, Part
+    from mm.evaluation.physical import Course
+
+HELP = "the paper's measurements, of one or several methods side by side"
+
+MEASUREMENTS = {
+    "subpixel": "how small a motion can be shown: 0.01 to 1 px, magnified to 10 px",
+    "noise": "how much noise is borne, at 0.05 px × 200 and 0.5 px × 20",
+    "static": "nothing moves and only the noise differs, at × 20",
+    "gain": "measured output motion over the true one, for motion of the whole frame",
+    "kernels": "linear kernels that the encoder's channels are nearest to",
+    "physical": "the irregular motion of a shaken object, recovered from the magnified clip",
+}
+WITH_LEVELS = ("subpixel", "noise", "static", "gain")
+WITH_FACTORS = ("gain", "physical")
+IN_FIGURE_8 = ("subpixel", "noise")  # the paper's a; b and c
+FIGURE_8 = "figure8.png"
+COUNT = 16
+SIZE = "192x192"
+CACHE = 256 * 2**20  # bytes of decoded photographs and cut-outs that are kept
+LARGEST_CUTOUT = 400  # px, longest side of a procedural one: what an object needs in a frame of 570 px
+
+Advance = Callable[[], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    described = "; ".join(f"{name}: {text}" for name, text in MEASUREMENTS.items())
+    parser.add_argument("measurement", choices=tuple(MEASUREMENTS), help=described)
+    parser.add_argument(
+        "--out", type=Path, default=Path("evaluation"), metavar="DIR", help="the folder to write"
+    )
+    parser.add_argument(
+        "--methods",
+        default="learned",
+        metavar="NAME[=WEIGHTS],…",
+        help="side by side: registered methods (learned: the network with the shipped weights), and "
+        "NAME=WEIGHTS for the network with other weights; the input itself is always shown",
+    )
+    parser.add_argument(
+        "--renderer", choices=("fourier", "project", "both"), default="both", help="of the scenes"
+    )
+    parser.add_argument("--count", type=int, default=COUNT, metavar="N", help="number of scenes")
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes and the noise")
+    parser.add_argument("--size", default=SIZE, metavar="WxH", help="of the frames, px; not of kernels")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    images = parser.add_argument_group("what the scenes show")
+    images.add_argument(
+        "--photographs",
+        nargs="+",
+        metavar="DIR",
+        help="folders, or the name of an image source; procedural ones if not given",
+    )
+    images.add_argument(
+        "--cutouts", nargs="+", metavar="DIR", help="objects: folders of RGBA images, or the name of a source"
+    )
+    images.add_argument(
+        "--plugins", nargs="+", default=[], metavar="PATH", help="a .py file, or a folder of them, to load"
+    )
+    levels = parser.add_argument_group("how it is measured")
+    levels.add_argument(
+        "--levels",
+        metavar="X,…",
+        help="other than the protocol's: input motion in px (subpixel, gain); noise factors (noise, static)",
+    )
+    levels.add_argument(
+        "--factors", metavar="X,…", help="other than the protocol's: several for gain, one for physical"
+    )
+    levels.add_argument(
+        "--rounding",
+        choices=("random", "nearest", "none"),
+        default="random",
+        help="of the input to 8 bits; random: 102.3 becomes 103 in 30 %% of cases",
+    )
+    levels.add_argument(
+        "--no-gain", action="store_true", help="subpixel only: leave out the gain, for half of the time"
+    )
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """The arguments, checked, and what they name."""
+
+    args: argparse.Namespace
+    levels: tuple[float, ...] | None
+    factors: tuple[float, ...] | None
+    size: tuple[int, int]
+    methods: list[Contender]
+    pictures: Pictures
+    renderers: tuple[str, ...]
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One measurement, ready to run.
+
+    Attributes:
+        steps: how often ``measure`` advances the bar.
+        measure: returns what was found.
+        write: writes it into a folder, beside the settings; returns the files' names.
+        tell: prints it.
+    """
+
+    steps: int
+    measure: Callable[[Advance], Any]
+    write: Callable[[Path, Any], list[str]]
+    tell: Callable[[Any, Any], None]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, and write the table and the picture."""
+    width, height = _size(args.size)
+    levels, factors = _numbers("--levels", args.levels), _numbers("--factors", args.factors)
+    for option, given, where in (("--levels", levels, WITH_LEVELS), ("--factors", factors, WITH_FACTORS)):
+        if given is not None and args.measurement not in where:
+            raise InputError(f"{option} is for {', '.join(where)}; {args.measurement} has none, leave it out")
+    if args.count < 1:
+        raise InputError(f"--count must be at least 1 scene, got {args.count}")
+    if args.seed < 0:
+        raise InputError(f"--seed must be at least 0, got {args.seed}")
+    # Here, not above: `mm evaluate --help` needs none of them.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from mm.evaluation.contenders import contenders
+    from mm.evaluation.content import check_size
+    from mm.evaluation.renderers import chosen_renderers
+    from mm.methods.clip import choose_device
+
+    check_size(height, width)
+    console = Console()
+    with warnings_as_lines():
+        plugins.load_plugins(args.plugins)
+        device = choose_device(args.device)
+        methods = contenders([text for text in args.methods.split(",") if text.strip()], device)
+        pictures = _pictures(args, max(height, width))
+        renderers = chosen_renderers(args.renderer)
+        job = _job(_Setup(args, levels, factors, (height, width), methods, pictures, renderers, device))
+        _prepare_folder(args.out)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        begun = time.perf_counter()
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(f"measuring {args.measurement}", total=job.steps)
+            found = job.measure(lambda: progress.advance(task))
+    seconds = round(time.perf_counter() - begun, 1)
+    settings = {
+        "version": __version__,
+        "measurement": args.measurement,
+        "methods": args.methods.split(","),
+        "renderers": list(renderers),
+        "scenes": args.count,
+        "seed": args.seed,
+        "size": [width, height],
+        "rounding": args.rounding,
+        "photographs": args.photographs or "procedural",
+        "cutouts": args.cutouts or "procedural",
+        "device": str(device),
+        "seconds": seconds,
+    }
+    with _told_in_a_line(args.out):
+        (args.out / f"{args.measurement}.json").write_text(json.dumps(settings, indent=1) + "\n")
+        files = [*job.write(args.out, found), f"{args.measurement}.json"]
+    job.tell(console, found)
+    console.print(
+        f"scenes: {args.count}, in {seconds} s on {device}; see {args.out}/ for {', '.join(files)}",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+# -- the measurements --------------------------------------------------------------------------------------
+
+
+def _job(setup: _Setup) -> _Job:
+    if setup.args.measurement == "gain":
+        return _gain(setup)
+    if setup.args.measurement == "kernels":
+        return _kernels(setup)
+    if setup.args.measurement == "physical":
+        return _physical(setup)
+    return _against_truth(setup)
+
+
+def _against_truth(setup: _Setup) -> _Job:
+    from mm.evaluation import noise, static, subpixel
+    from mm.evaluation.comparison import compare
+
+    args = setup.args
+    test = {"subpixel": subpixel, "noise": noise, "static": static}[args.measurement]
+    levels = test.levels(setup.levels)
+
+    def measure(advance: Advance) -> list[Row]:
+        return compare(
+            args.measurement,
+            levels,
+            lambda index: test.scene(setup.pictures, *setup.size, args.seed, index),
+            setup.methods,
+            count=args.count,
+            seed=args.seed,
+            renderers=setup.renderers,
+            device=setup.device,
+            rounding=args.rounding,
+            gain=args.measurement == "subpixel" and not args.no_gain,
+            advance=advance,
+        )
+
+    return _Job(len(levels) * args.count * len(setup.renderers), measure, _write_rows, _tell_rows)
+
+
+def _gain(setup: _Setup) -> _Job:
+    from mm.evaluation.content import pattern, picture
+    from mm.evaluation.gain import compare_gain
+    from mm.evaluation.protocol import GAIN_FACTORS, GAIN_MOTIONS, gain_levels
+
+    args = setup.args
+    levels = gain_levels(setup.levels or GAIN_MOTIONS, setup.factors or GAIN_FACTORS)
+    reach = max(max(level.motion, level.output_motion) for level in levels)
+    contents: dict[str, Callable[[int], Content]] = {
+        "picture": lambda index: picture(setup.pictures, *setup.size, args.seed, index, reach),
+        "pattern": lambda index: pattern(*setup.size, args.seed, index, reach),
+    }
+
+    def measure(advance: Advance) -> list[Row]:
+        return compare_gain(
+            levels,
+            contents,
+            setup.methods,
+            count=args.count,
+            seed=args.seed,
+            renderers=setup.renderers,
+            device=setup.device,
+            rounding=args.rounding,
+            advance=advance,
+        )
+
+    steps = len(levels) * len(contents) * args.count * len(setup.renderers)
+    return _Job(steps, measure, _write_rows, _tell_rows)
+
+
+def _kernels(setup: _Setup) -> _Job:
+    import numpy as np
+
+    from mm.evaluation.contenders import BASELINE, Network
+    from mm.evaluation.figures import draw_kernels
+    from mm.evaluation.kernels import PLACES, kernel_pictures, kernels_csv, measure_kernels
+
+    networks = []
+    for method in setup.methods:
+        if isinstance(method, Network):
+            networks.append(method)
+        elif method.name != BASELINE:
+            raise InputError(f"the method {method.name!r} has no encoder to measure; leave it out")
+
+    def measure(advance: Advance) -> dict[str, dict[Part, Kernels]]:
+        pictures = kernel_pictures(setup.pictures, setup.args.seed, setup.args.count).to(setup.device)
+        return {each.name: measure_kernels(each.network.encode, pictures, advance) for each in networks}
+
+    def write(folder: Path, found: dict[str, dict[Part, Kernels]]) -> list[str]:
+        (folder / "kernels.csv").write_text(kernels_csv(found), encoding="utf-8")
+        arrays: dict[str, Any] = {
+            f"{name}.{part}": kernels.weights.numpy()
+            for name, parts in found.items()
+            for part, kernels in parts.items()
+        }
+        np.savez_compressed(folder / "kernels.npz", **arrays)
+        draw_kernels(folder / "kernels.png", found)
+        return ["kernels.csv", "kernels.npz", "kernels.png"]
+
+    return _Job(PLACES * len(networks), measure, write, _tell_kernels)
+
+
+def _physical(setup: _Setup) -> _Job:
+    from mm.evaluation.figures import draw_physical
+    from mm.evaluation.physical import FACTOR, FPS, check_factor, compare_physical, courses_csv
+
+    args = setup.args
+    factors = setup.factors or (FACTOR,)
+    if len(factors) > 1:
+        raise InputError(f"physical is measured at one factor, got {args.factors}; give one with --factors")
+    check_factor(factors[0])
+
+    def measure(advance: Advance) -> list[Course]:
+        return compare_physical(
+            setup.pictures,
+            setup.size,
+            setup.methods,
+            count=args.count,
+            seed=args.seed,
+            renderers=setup.renderers,
+            device=setup.device,
+            factor=factors[0],
+            rounding=args.rounding,
+            advance=advance,
+        )
+
+    def write(folder: Path, found: list[Course]) -> list[str]:
+        (folder / "physical.csv").write_text(courses_csv(found), encoding="utf-8")
+        draw_physical(folder / "physical.png", found, FPS)
+        return ["physical.csv", "physical.png"]
+
+    steps = args.count * len(setup.renderers) * len(setup.methods)
+    return _Job(steps, measure, write, _tell_physical)
+
+
+def _pictures(args: argparse.Namespace, longest: int) -> Pictures:
+    """Return the photographs and cut-outs that are named, or procedural ones."""
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+    from mm.data.bank import ImageBank, ImageCache
+    from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
+    from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, build_source
+    from mm.evaluation.content import OBJECT_SIZE, PLACE, Pictures
+    from mm.evaluation.protocol import GAIN_OUTPUTS
+
+    def one(given: list[str]) -> str | list[str]:
+        return given[0] if len(given) == 1 else given
+
+    # As large as they are shown: nothing is gained by drawing them larger.
+    whole = longest + 2 * max(int(PLACE * longest) + 16, int(GAIN_OUTPUTS[1]) + 8)
+    photographs = (
+        build_source(one(args.photographs), FolderOfPhotographs)
+        if args.photographs
+        else ProceduralPhotographs(size=whole)
+    )
+    cutouts = (
+        build_source(one(args.cutouts), FolderOfCutouts)
+        if args.cutouts
+        else ProceduralCutouts(size=min(LARGEST_CUTOUT, int(OBJECT_SIZE[1] * longest) + 16))
+    )
+    cache = ImageCache(CACHE)
+    behind = ImageBank(photographs, kind="photograph", cache=cache)
+    before = ImageBank(cutouts, kind="cut-out", cache=cache)
+
+    def tensor(pixels: Any) -> Tensor:
+        return torch.from_numpy(np.array(pixels.transpose(2, 0, 1))).float() / 255
+
+    def photograph(seed: int, index: int) -> Tensor:
+        return tensor(behind.draw(np.random.default_rng([seed, index])))
+
+    def cutout(seed: int, index: int, number: int) -> Tensor:
+        return tensor(before.draw(np.random.default_rng([seed, index, number + 1])))
+
+    return Pictures(photograph, cutout)
+
+
+# -- arguments ---------------------------------------------------------------------------------------------
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if match is None:
+        raise InputError(f"--size is WIDTHxHEIGHT in px, such as {SIZE}, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError:
+        raise InputError(
+            f"{option} is numbers with commas between them, such as 0.1,1, got {text!r}"
+        ) from None
+
+
+def _prepare_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder} is a file; name a folder")
+    with _told_in_a_line(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _told_in_a_line(folder: Path) -> Iterator[None]:
+    """Turn the disk's refusal into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {folder}: {error.strerror}; name a folder that you may write to with --out"
+        ) from error
+
+
+# -- what is shown -----------------------------------------------------------------------------------------
+
+
+def _write_rows(folder: Path, rows: list[Row]) -> list[str]:
+    """Write the table and the picture of a measurement with levels."""
+    from mm.evaluation.comparison import read_csv, to_csv
+    from mm.evaluation.figures import draw_figure8, draw_gain
+
+    measurement = rows[0].measurement
+    table, picture = f"{measurement}.csv", f"{measurement}.png"
+    (folder / table).write_text(to_csv(rows), encoding="utf-8")
+    if measurement == "gain":
+        draw_gain(folder / picture, rows)
+        return [table, picture]
+    draw_figure8(folder / picture, rows)
+    # With what an earlier run has left, as the paper's figure has them side by side.
+    tables = [folder / f"{name}.csv" for name in IN_FIGURE_8]
+    if measurement not in IN_FIGURE_8 or not all(each.is_file() for each in tables):
+        return [table, picture]
+    draw_figure8(folder / FIGURE_8, [row for each in tables for row in read_csv(each)])
+    return [table, picture, FIGURE_8]
+
+
+def _tell_rows(console: Any, rows: list[Row]) -> None:
+    from rich.table import Table
+
+    measurement = rows[0].measurement
+    metric = "gain" if measurement == "gain" else "ssim"
+    methods = list(dict.fromkeys(row.method for row in rows))
+    for content, renderer in dict.fromkeys((row.content, row.renderer) for row in rows):
+        what = f"gain on {content}s" if measurement == "gain" else f"{measurement}: SSIM with the truth"
+        # Not the table's own title, which would be broken at the table's width.
+        console.print(f"\n{what}, {renderer} renderer; mean ± deviation over scenes", soft_wrap=True)
+        table = Table()
+        for name in ("px", "×", "noise"):
+            table.add_column(name, justify="right")
+        for name in methods:
+            table.add_column(name, justify="right")
+        shown = [row for row in rows if (row.content, row.renderer) == (content, renderer)]
+        for level in dict.fromkeys((row.motion, row.factor, row.noise) for row in shown):
+            line = {row.method: row for row in shown if (row.motion, row.factor, row.noise) == level}
+            best = _best(metric, line)
+            table.add_row(
+                *(f"{value:g}" for value in level),
+                *(_cell(metric, line[name], name == best) for name in methods),
+            )
+        console.print(table)
+
+
+def _best(metric: str, line: dict[str, Row]) -> str:
+    if metric == "gain":
+        return min(line, key=lambda name: abs(line[name].gain - 1))
+    return max(line, key=lambda name: line[name].ssim)
+
+
+def _cell(metric: str, row: Row, best: bool) -> str:
+    mean, deviation = getattr(row, metric), getattr(row, f"{metric}_std")
+    text = f"{mean:.3f}" if deviation != deviation else f"{mean:.3f} ± {deviation:.3f}"
+    return f"[bold]{text}[/]" if best else text
+
+
+def _tell_kernels(console: Any, found: dict[str, dict[Part, Kernels]]) -> None:
+    from rich.table import Table
+
+    table = Table()
+    for name in ("method", "part", "variance explained: median", "best channels"):
+        table.add_column(name)
+    for method, parts in found.items():
+        for part, kernels in parts.items():
+            best = ", ".join(f"{i} ({100 * float(kernels.explained[i]):.0f} %)" for i in kernels.best(4))
+            table.add_row(method, part, f"{100 * float(kernels.explained.nanmedian()):.0f} %", best)
+    console.print(table)
+
+
+def _tell_physical(console: Any, courses: list[Course]) -> None:
+    from rich.table import Table
+
+    from mm.evaluation.physical import summarise
+
+    def spread(mean: float, deviation: float) -> str:
+        return f"{mean:.3f}" if deviation != deviation else f"{mean:.3f} ± {deviation:.3f}"
+
+    table = Table()
+    for name in ("renderer", "method", "correlation", "amplitude error"):
+        table.add_column(name, justify="left" if name in ("renderer", "method") else "right")
+    for each in summarise(courses):
+        spreads = (each.correlation, each.amplitude_error)
+        table.add_row(each.renderer, each.method, *(spread(s.mean, s.deviation) for s in spreads))
+    console.print(table)

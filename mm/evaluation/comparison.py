@@ -1,0 +1,274 @@
+"""The shared run of the measurements: scenes × levels × renderers × methods → mean and spread over scenes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+from mm.errors import InputError
+from mm.evaluation.contenders import Contender
+from mm.evaluation.content import Content
+from mm.evaluation.protocol import Level, Rounding, record_frames, seeded
+from mm.evaluation.renderers import stage
+from mm.metrics import motion_gain
+
+BATCH_PIXELS = {"cpu": 2**17, "cuda": 2**21}  # that go through a method at once
+SEARCH = 8  # px beyond the true motion that the gain's registration searches
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over scenes.
+
+    Attributes:
+        mean: NaN if no scene could be measured.
+        deviation: NaN for a single scene.
+        count: scenes that could be measured.
+    """
+
+    mean: float
+    deviation: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """Summarise; NaN values are scenes that could not be measured."""
+        kept = [value for value in values if not math.isnan(value)]
+        if not kept:
+            return cls(math.nan, math.nan, 0)
+        mean = sum(kept) / len(kept)
+        # An infinite PSNR, of an output that is the truth itself, has no spread.
+        if len(kept) == 1 or math.isinf(mean):
+            return cls(mean, math.nan, len(kept))
+        return cls(mean, math.sqrt(sum((v - mean) ** 2 for v in kept) / (len(kept) - 1)), len(kept))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a measurement's table.
+
+    Attributes:
+        measurement: "subpixel", "noise", "static" or "gain".
+        content: what the scenes show: "objects", "picture" or "pattern".
+        renderer: "fourier" or "project".
+        method: the column's name.
+        motion: px between the two frames.
+        factor: asked for.
+        noise: the noise factor of the protocol.
+        scenes: how many.
+        ssim, ssim_std: against the truth, over the whole frame, its rim continued by reflection; mean and
+            standard deviation over scenes.
+        psnr, psnr_std: dB.
+        gain, gain_std: measured output displacement over the true one.
+        gain_scenes: scenes in which the gain could be measured.
+    """
+
+    measurement: str
+    content: str
+    renderer: str
+    method: str
+    motion: float
+    factor: float
+    noise: float
+    scenes: int
+    ssim: float = math.nan
+    ssim_std: float = math.nan
+    psnr: float = math.nan
+    psnr_std: float = math.nan
+    gain: float = math.nan
+    gain_std: float = math.nan
+    gain_scenes: int = 0
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def compare(
+    measurement: str,
+    levels: Sequence[Level],
+    scenes: Callable[[int], Content],
+    methods: Sequence[Contender],
+    *,
+    count: int,
+    seed: int,
+    renderers: Sequence[str],
+    device: torch.device,
+    rounding: Rounding = "random",
+    gain: bool = False,
+    advance: Callable[[], None] = lambda: None,
+) -> list[Row]:
+    """Measure how near each method comes to the truth at each level.
+
+    The frames that the methods are given are recorded (noise, rounding), the truth is not. All methods are
+    given the same frames.
+
+    Args:
+        measurement: its name.
+        levels: what to measure at.
+        scenes: scene by number.
+        methods: side by side.
+        count: of scenes.
+        seed: of the noise and the rounding.
+        renderers: names.
+        device: where the methods are.
+        rounding: as in :func:`mm.evaluation.protocol.record_frames`.
+        gain: whether to measure the motion gain too (registration of windows: as much work as the network's).
+        advance: called once for each scene × renderer × level.
+
+    Returns:
+        renderer by renderer, method by method, in the order of the levels.
+
+    Raises:
+        InputError: for a count below 1.
+    """
+    check_count(count)
+    found: dict[tuple[str, str, Level], list[tuple[float, float, float]]] = defaultdict(list)
+    for index in range(count):
+        content = scenes(index)
+        for renderer in renderers:
+            shown = stage(renderer, content, device)
+            rendered = {
+                case: shown.frames(_moments(content, case)) for case in dict.fromkeys(map(_case, levels))
+            }
+            for some in batches(levels, content.size, device):
+                clean = torch.stack([rendered[_case(level)] for level in some]).to(device)
+                recorded = torch.stack(
+                    [
+                        record_frames(frames[:2], level.noise, seeded(seed, index, 11), rounding)
+                        for frames, level in zip(clean, some, strict=True)
+                    ]
+                )
+                factor = torch.tensor([level.factor for level in some], device=device)
+                for method in methods:
+                    output = method.magnify(recorded[:, 0], recorded[:, 1], factor)
+                    scores = _scores(clean[:, 0], output, clean[:, 2], some, gain)
+                    for level, values in zip(some, scores, strict=True):
+                        found[renderer, method.name, level].append(values)
+                for _ in some:
+                    advance()
+    rows = []
+    for renderer in renderers:
+        for method in methods:
+            for level in levels:
+                ssim, psnr, shows = (
+                    Spread.of(v) for v in zip(*found[renderer, method.name, level], strict=True)
+                )
+                rows.append(
+                    Row(
+                        measurement,
+                        "objects",
+                        renderer,
+                        method.name,
+                        level.motion,
+                        level.factor,
+                        level.noise,
+                        count,
+                        ssim.mean,
+                        ssim.deviation,
+                        psnr.mean,
+                        psnr.deviation,
+                        shows.mean,
+                        shows.deviation,
+                        shows.count,
+                    )
+                )
+    return rows
+
+
+def check_count(count: int) -> None:
+    """Raise InputError unless ``count`` scenes can be measured."""
+    if count < 1:
+        raise InputError(f"count must be at least 1 scene, got {count}")
+
+
+def batches(
+    levels: Sequence[Level], size: tuple[int, int], device: torch.device
+) -> Iterable[Sequence[Level]]:
+    """Cut the levels into what goes through a method at once."""
+    step = max(1, BATCH_PIXELS.get(device.type, BATCH_PIXELS["cpu"]) // (size[0] * size[1]))
+    return [levels[start : start + step] for start in range(0, len(levels), step)]
+
+
+def _case(level: Level) -> tuple[float, float, bool]:
+    """What of a level decides how the scene moves."""
+    return level.motion, level.factor, level.background_moves
+
+
+def _moments(content: Content, case: tuple[float, float, bool]) -> Tensor:
+    """Return (3, 1 + K, 2): the displacements at rest, of the moved frame and of the magnified one."""
+    motion, factor, background_moves = case
+    moves = torch.ones(len(content.directions), 1, dtype=torch.float64)
+    moves[0] = float(background_moves)
+    gains = torch.tensor([0.0, 1.0, factor], dtype=torch.float64)
+    return gains[:, None, None] * content.directions * moves * motion
+
+
+def _scores(
+    reference: Tensor, output: Tensor, truth: Tensor, levels: Sequence[Level], with_gain: bool
+) -> list[tuple[float, float, float]]:
+    """Return SSIM, PSNR / dB and motion gain of each sample; the gain NaN if not wanted or nothing moves."""
+    output, truth = output.float(), truth.float()
+    ssim = structural_similarity_index_measure(output, truth, data_range=1.0, reduction="none")
+    assert isinstance(ssim, Tensor)
+    psnr = peak_signal_noise_ratio(output, truth, data_range=1.0, dim=(1, 2, 3), reduction="none")
+    gain = torch.full((len(levels),), math.nan)
+    farthest = max(level.output_motion for level in levels)
+    if with_gain and farthest > 0:
+        gain = motion_gain(reference, output, truth, limit=math.ceil(farthest) + SEARCH)
+    return list(
+        zip(ssim.reshape(-1).tolist(), psnr.reshape(-1).tolist(), gain.reshape(-1).tolist(), strict=True)
+    )
+
+
+# --- tables ----------------------------------------------------------------------------------------------
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return the rows as CSV with a header; what was not measured is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow(_written(value) for value in asdict(row).values())
+    return text.getvalue()
+
+
+def read_csv(path: Path) -> list[Row]:
+    """Return the rows of a file that :func:`to_csv` made.
+
+    Raises:
+        InputError: for a file with other columns.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise InputError(f"{path} is no table of a measurement: its columns are not {', '.join(COLUMNS)}")
+        kinds = {field.name: str(field.type) for field in fields(Row)}
+        return [Row(**{key: _parsed(value, kinds[key]) for key, value in line.items()}) for line in reader]
+
+
+def _written(value: str | float | int) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def _parsed(text: str, kind: str) -> Any:
+    if kind == "str":
+        return text
+    if kind == "int":
+        return int(text)
+    return float(text) if text else math.nan

@@ -1,0 +1,207 @@
+"""The measurements as pictures: panels as in the paper's Figures 8, 9 and 10, and the gain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mm.evaluation.comparison import Row
+from mm.evaluation.contenders import BASELINE
+from mm.evaluation.kernels import Kernels, Part
+from mm.evaluation.physical import Course
+
+TOLERANCE = {"picture": 0.05, "pattern": 0.1}  # of the gain, drawn as a band
+_ZERO = 3.0  # a level of 0 is drawn at the least other level over this, since the axis is logarithmic
+_PANEL = (4.2, 3.3)  # inches
+
+
+def draw_figure8(path: Path, rows: Sequence[Row]) -> None:
+    """Draw SSIM against the level: (a) sub-pixel, (b) and (c) the two cases of noise; or static.
+
+    Args:
+        path: a PNG.
+        rows: of "subpixel", "noise" and "static", those that there are; one row of panels for each renderer.
+    """
+    panels = []
+    for row in rows:
+        case = (row.motion, row.factor) if row.measurement == "noise" else ()
+        if (row.measurement, case) not in panels:
+            panels.append((row.measurement, case))
+    # As the paper has them, whatever the order of the runs: the smaller motion is b.
+    order = ("subpixel", "noise", "static")
+    panels.sort(key=lambda panel: (order.index(panel[0]), panel[1]))
+    renderers = list(dict.fromkeys(row.renderer for row in rows))
+    figure = _figure(len(renderers), len(panels))
+    axes = figure.subplots(len(renderers), len(panels), squeeze=False, sharey=True)
+    for line, renderer in zip(axes, renderers, strict=True):
+        for letter, axis, (measurement, case) in zip("abcdef", line, panels, strict=False):
+            shown = [
+                row
+                for row in rows
+                if row.measurement == measurement
+                and row.renderer == renderer
+                and (not case or (row.motion, row.factor) == case)
+            ]
+            _draw_ssim(axis, shown, "motion" if measurement == "subpixel" else "noise")
+            title = {
+                "subpixel": "sub-pixel",
+                "noise": f"noise, {case[0]:g} px × {case[1]:g}" if case else "",
+                "static": "static",
+            }[measurement]
+            axis.set_title(f"({letter}) {title}: {renderer} renderer", fontsize=10)
+        line[0].set_ylabel("SSIM with the truth")
+    if any(row.measurement != "static" for row in rows):
+        axes[0][0].set_ylim(0, 1)
+    axes[0][0].legend(fontsize=8)
+    figure.savefig(path)
+
+
+def draw_gain(path: Path, rows: Sequence[Row]) -> None:
+    """Draw the gain against the output motion, one curve a factor, the methods side by side.
+
+    Args:
+        path: a PNG.
+        rows: of "gain"; one row of panels for each content and renderer.
+    """
+    methods = [name for name in dict.fromkeys(row.method for row in rows) if name != BASELINE]
+    lines = list(dict.fromkeys((row.content, row.renderer) for row in rows))
+    factors = sorted({row.factor for row in rows})
+    figure = _figure(len(lines), len(methods))
+    axes = figure.subplots(len(lines), len(methods), squeeze=False, sharex=True, sharey=True)
+    from matplotlib import colormaps
+
+    colours = colormaps["viridis"]
+    for axis_row, (content, renderer) in zip(axes, lines, strict=True):
+        for axis, method in zip(axis_row, methods, strict=True):
+            for place, factor in enumerate(factors):
+                shown = [
+                    row
+                    for row in rows
+                    if (row.content, row.renderer, row.method, row.factor)
+                    == (content, renderer, method, factor)
+                ]
+                shown.sort(key=lambda row: row.motion)
+                _draw_curve(
+                    axis,
+                    [row.motion * row.factor for row in shown],
+                    [row.gain for row in shown],
+                    [row.gain_std for row in shown],
+                    label=f"× {factor:g}",
+                    color=colours(0.9 * place / max(len(factors) - 1, 1)),
+                )
+            tolerance = TOLERANCE.get(content, 0.05)
+            axis.axhspan(1 - tolerance, 1 + tolerance, color="0.5", alpha=0.15, lw=0)
+            axis.axhline(1, color="0.5", lw=0.8)
+            axis.set_xscale("log")
+            axis.set_ylim(0, 1.5)
+            axis.grid(alpha=0.3)
+            axis.set_title(f"{method}: {content}, {renderer} renderer", fontsize=10)
+        axis_row[0].set_ylabel("output motion, measured over true")
+    for axis in axes[-1]:
+        axis.set_xlabel("true output motion / px")
+    axes[0][0].legend(fontsize=8, ncols=2)
+    figure.savefig(path)
+
+
+def draw_kernels(path: Path, found: Mapping[str, Mapping[Part, Kernels]], shown: int = 8) -> None:
+    """Draw the kernels that describe their channels best, with the share of variance that they explain.
+
+    Args:
+        path: a PNG.
+        found: method -> part of its encoder -> kernels.
+        shown: how many of each.
+    """
+    lines = [(name, kernels) for name, parts in found.items() for kernels in reversed(list(parts.values()))]
+    figure = _figure(len(lines), shown, panel=(1.3, 1.6))
+    axes = figure.subplots(len(lines), shown, squeeze=False)
+    for axis_row, (name, kernels) in zip(axes, lines, strict=True):
+        for axis in axis_row:
+            axis.set_axis_off()
+        for axis, channel in zip(axis_row, kernels.best(shown), strict=False):
+            weights = kernels.weights[channel].numpy()
+            peak = float(abs(weights).max()) or 1.0
+            axis.imshow(weights, cmap="RdBu_r", vmin=-peak, vmax=peak, interpolation="nearest")
+            axis.set_title(f"{channel}: {100 * float(kernels.explained[channel]):.0f} %", fontsize=8)
+        axis_row[0].text(
+            *(-0.12, 0.5, f"{name}\n{kernels.part}"),
+            transform=axis_row[0].transAxes,
+            rotation=90,
+            ha="right",
+            va="center",
+            fontsize=9,
+        )
+    figure.savefig(path)
+
+
+def draw_physical(path: Path, courses: Sequence[Course], fps: float) -> None:
+    """Draw the true course of the first scene and what each method shows, one row for each renderer.
+
+    Args:
+        path: a PNG.
+        courses: of the measurement.
+        fps: frames a second.
+    """
+    renderers = list(dict.fromkeys(course.renderer for course in courses))
+    figure = _figure(len(renderers), 1, panel=(9.0, 3.0))
+    axes = figure.subplots(len(renderers), 1, squeeze=False, sharex=True)[:, 0]
+    for axis, renderer in zip(axes, renderers, strict=True):
+        shown = [course for course in courses if course.renderer == renderer and course.index == 0]
+        time = [frame / fps for frame in range(len(shown[0].true))]
+        axis.plot(time, shown[0].true.tolist(), color="black", lw=2.4, alpha=0.35, label="true")
+        for course in shown:
+            style = {"color": "0.4", "linestyle": "--"} if course.method == BASELINE else {}
+            label = f"{course.method}: r = {course.correlation:.3f}, {100 * course.amplitude_error:+.1f} %"
+            axis.plot(time, course.measured.tolist(), lw=1.2, label=label, **style)
+        axis.set_title(f"{renderer} renderer", fontsize=10)
+        axis.set_ylabel("displacement / px")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8, loc="upper left")
+    axes[-1].set_xlabel("time / s")
+    figure.savefig(path)
+
+
+def _draw_ssim(axis: Any, rows: Sequence[Row], varies: str) -> None:
+    from matplotlib.ticker import NullFormatter
+
+    least = min((getattr(row, varies) for row in rows if getattr(row, varies) > 0), default=1.0)
+    zero = least / _ZERO
+    for name in dict.fromkeys(row.method for row in rows):
+        shown = sorted((row for row in rows if row.method == name), key=lambda row: getattr(row, varies))
+        style = {"color": "0.4", "linestyle": "--"} if name == BASELINE else {}
+        _draw_curve(
+            axis,
+            [getattr(row, varies) or zero for row in shown],
+            [row.ssim for row in shown],
+            [row.ssim_std for row in shown],
+            label=name,
+            **style,
+        )
+    axis.set_xscale("log")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    if any(getattr(row, varies) == 0 for row in rows):
+        axis.axvline(zero, color="0.7", lw=0.8)
+        axis.annotate("0", (zero, 0.02), xycoords=("data", "axes fraction"), ha="center", fontsize=8)
+    axis.grid(alpha=0.3)
+    axis.set_xlabel("input motion / px" if varies == "motion" else "noise factor")
+
+
+def _draw_curve(
+    axis: Any, x: Sequence[float], mean: Sequence[float], deviation: Sequence[float], **style: Any
+) -> None:
+    (line,) = axis.plot(x, mean, marker="o", markersize=3, lw=1.4, **style)
+    spread = [0.0 if math.isnan(value) else value for value in deviation]
+    low = [m - s for m, s in zip(mean, spread, strict=True)]
+    high = [m + s for m, s in zip(mean, spread, strict=True)]
+    axis.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)
+
+
+def _figure(rows: int, columns: int, panel: tuple[float, float] = _PANEL) -> Any:
+    # Not pyplot, which would look for a display and keep every figure.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

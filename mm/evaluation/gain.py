@@ -1,0 +1,137 @@
+"""The gain: measured output displacement over (factor × input displacement), for motion of the whole frame.
+
+SSIM hardly tells a motion that is shown half as large as it should be. The gain does: 1 is right, 1/factor is
+nothing at all, and a gain that falls with the output motion is a dead zone. It is measured on pictures and on
+smooth patterns (periods of 12 to 48 px, which offer no edges), in four directions, by registration with the
+true frame, which shares no code with either renderer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+
+from mm.evaluation.comparison import Row, Spread, batches, check_count
+from mm.evaluation.contenders import Contender
+from mm.evaluation.content import Content
+from mm.evaluation.protocol import Level, Rounding, record_frames, seeded
+from mm.evaluation.renderers import stage
+from mm.metrics import measure_displacement
+
+# Along an axis, along a diagonal, and against both: (x, y).
+DIRECTIONS = ((1.0, 0.0), (0.0, -1.0), (-math.sqrt(0.5), math.sqrt(0.5)), (math.sqrt(0.5), math.sqrt(0.5)))
+SEARCH = 4  # px beyond the frame's standing still that registration with the truth searches
+
+
+def compare_gain(
+    levels: Sequence[Level],
+    contents: dict[str, Callable[[int], Content]],
+    methods: Sequence[Contender],
+    *,
+    count: int,
+    seed: int,
+    renderers: Sequence[str],
+    device: torch.device,
+    rounding: Rounding = "random",
+    advance: Callable[[], None] = lambda: None,
+) -> list[Row]:
+    """Measure the gain of each method at each level; the other arguments as of :func:`~.comparison.compare`.
+
+    Args:
+        levels: motions and factors.
+        contents: kind of content -> scene by number.
+        methods: side by side.
+        count: scenes of each kind.
+        seed: of the rounding.
+        renderers: names.
+        device: where the methods are.
+        rounding: of the frames that the methods are given.
+        advance: called once for each content × scene × renderer × level.
+
+    Returns:
+        content by content, renderer by renderer, method by method, in the order of the levels. A scene's gain
+        is the mean over the four directions.
+    """
+    check_count(count)
+    found: dict[tuple[str, str, str, Level], list[float]] = {}
+    towards = torch.tensor(DIRECTIONS, dtype=torch.float64)
+    for kind, scenes in contents.items():
+        for index in range(count):
+            content = scenes(index)
+            for renderer in renderers:
+                shown = stage(renderer, content, device)
+                rest = shown.frames(torch.zeros(1, 1, 2, dtype=torch.float64))
+                moved = {
+                    motion: shown.frames(towards[:, None] * motion)
+                    for motion in dict.fromkeys(
+                        value for each in levels for value in (each.motion, each.output_motion)
+                    )
+                }
+                for some in batches(levels, (content.size[0] * len(DIRECTIONS), content.size[1]), device):
+                    b = torch.cat([moved[level.motion] for level in some])
+                    a = rest.expand_as(b)
+                    a, b = (
+                        record_frames(frames, 0.0, seeded(seed, index, stream), rounding).to(device)
+                        for frames, stream in ((a, 21), (b, 22))
+                    )
+                    factor = torch.tensor([level.factor for level in some]).repeat_interleave(len(DIRECTIONS))
+                    for method in methods:
+                        output = method.magnify(a, b, factor.to(device)).unflatten(0, (len(some), -1))
+                        for level, frames in zip(some, output, strict=True):
+                            gain = _gain(moved[level.output_motion].to(device), frames, level)
+                            found.setdefault((kind, renderer, method.name, level), []).append(gain)
+                    for _ in some:
+                        advance()
+    rows = []
+    for (kind, renderer, name, level), gains in sorted(
+        found.items(), key=lambda item: _order(item[0], list(contents), renderers, methods, levels)
+    ):
+        spread = Spread.of(gains)
+        rows.append(
+            Row(
+                "gain",
+                kind,
+                renderer,
+                name,
+                level.motion,
+                level.factor,
+                level.noise,
+                count,
+                gain=spread.mean,
+                gain_std=spread.deviation,
+                gain_scenes=spread.count,
+            )
+        )
+    return rows
+
+
+def _gain(truth: torch.Tensor, output: torch.Tensor, level: Level) -> float:
+    """Return the mean gain over the directions, of outputs (4, 3, H, W) and the true frames.
+
+    Registered with the truth: what a method that is right has left over is small, and small displacements
+    are measured best.
+    """
+    expected = truth.new_tensor(DIRECTIONS) * level.output_motion
+    limit = min(math.ceil(level.output_motion) + SEARCH, max(output.shape[-2:]) // 2)
+    residual = measure_displacement(truth, output, limit=limit)
+    along = ((expected + residual) * expected).sum(-1) / (expected**2).sum(-1)
+    # Where a direction cannot be measured the scene cannot: an average over fewer would not compare.
+    return float(along.mean())
+
+
+def _order(
+    key: tuple[str, str, str, Level],
+    kinds: Sequence[str],
+    renderers: Sequence[str],
+    methods: Sequence[Contender],
+    levels: Sequence[Level],
+) -> tuple[int, int, int, int]:
+    kind, renderer, name, level = key
+    return (
+        kinds.index(kind),
+        renderers.index(renderer),
+        [method.name for method in methods].index(name),
+        levels.index(level),
+    )

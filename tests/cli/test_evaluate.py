@@ -1,0 +1,215 @@
+"""``mm evaluate`` as a user runs it, on small frames, with a freshly initialised network."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mm.cli import main
+from mm.evaluation import physical, random_texture
+from mm.evaluation.comparison import COLUMNS
+from mm.networks import MagnificationNetwork, NetworkConfig
+from mm.networks.weights import save
+
+# A clip of 20 frames: the measurement of the other 70 is no different.
+SHORT = {**(physical.compare_physical.__kwdefaults__ or {}), "frames": 20}
+SMALL = NetworkConfig(stem_channels=4, channels=4, encoder_blocks=1, decoder_blocks=1)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save(MagnificationNetwork(SMALL), path, {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """A photograph and a cut-out, which are quicker read than procedural ones are made."""
+    photographs, cutouts = (tmp_path_factory.mktemp(name) for name in ("photographs", "cutouts"))
+    texture = random_texture(130, 150, torch.Generator().manual_seed(0)).permute(1, 2, 0) * 255
+    pixels = texture.round().byte().numpy()
+    cv2.imwrite(str(photographs / "texture.png"), pixels)
+    disc = np.dstack([pixels[:60, :60, ::-1], np.zeros((60, 60), np.uint8)])
+    alpha = np.zeros((60, 60), np.uint8)
+    cv2.circle(alpha, (30, 30), 26, 255, -1, cv2.LINE_AA)
+    disc[..., 3] = alpha
+    cv2.imwrite(str(cutouts / "disc.png"), disc)
+    return "--photographs", str(photographs), "--cutouts", str(cutouts)
+
+
+def evaluate(measurement: str, out: Path, weights: Path, *more: str) -> list[dict[str, str]]:
+    options = ["--out", str(out), "--size", "72x64", "--count", "1", "--device", "cpu"]
+    assert main(["evaluate", measurement, *options, "--methods", f"new={weights}", *more]) == 0
+    with (out / f"{measurement}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def is_a_picture(path: Path) -> bool:
+    image = cv2.imread(str(path))
+    return image is not None and min(image.shape[:2]) > 200 and image.std() > 5
+
+
+def test_subpixel_noise_and_static_and_their_common_figure(
+    tmp_path: Path, weights: Path, folders: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = evaluate("subpixel", tmp_path, weights, "--levels", "0.1,1", *folders)
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == 2 * 2 * 2
+    assert {(row["renderer"], row["method"], row["motion"]) for row in rows} == {
+        (renderer, method, motion)
+        for renderer in ("fourier", "project")
+        for method in ("input", "new")
+        for motion in ("0.1", "1")
+    }
+    assert all(0 <= float(row["ssim"]) <= 1 for row in rows)
+    assert all(float(row["motion"]) * float(row["factor"]) == pytest.approx(10) for row in rows)
+    baseline = [row for row in rows if row["method"] == "input" and row["motion"] == "0.1"]
+    assert all(float(row["gain"]) == pytest.approx(0.01, abs=0.02) for row in baseline)
+    assert is_a_picture(tmp_path / "subpixel.png")
+    assert not (tmp_path / "figure8.png").exists()
+    printed = capsys.readouterr().out
+    assert "subpixel: SSIM with the truth, fourier renderer" in printed
+    assert "new" in printed
+
+    rows = evaluate("noise", tmp_path, weights, "--levels", "0.3", "--renderer", "project", *folders)
+    assert {(row["motion"], row["factor"], row["noise"]) for row in rows} == {
+        ("0.05", "200", "0.3"),
+        ("0.5", "20", "0.3"),
+    }
+    assert is_a_picture(tmp_path / "noise.png")
+    assert is_a_picture(tmp_path / "figure8.png")
+
+    rows = evaluate("static", tmp_path, weights, "--levels", "0,1")
+    clean, noisy = (
+        float(row["ssim"]) for row in rows if row["method"] == "input" and row["renderer"] == "fourier"
+    )
+    assert clean > 0.98 > noisy
+    settings = json.loads((tmp_path / "static.json").read_text())
+    assert settings["size"] == [72, 64]
+    assert settings["photographs"] == "procedural"
+
+
+def test_gain(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = evaluate(
+        "gain", tmp_path, weights, "--levels", "0.1,1", "--factors", "2,10", "--renderer", "fourier"
+    )
+    assert {row["content"] for row in rows} == {"picture", "pattern"}
+    assert len(rows) == 2 * 2 * 4
+    for row in rows:
+        assert row["ssim"] == ""
+        if row["method"] == "input" and row["motion"] == "1":
+            assert float(row["gain"]) == pytest.approx(1 / float(row["factor"]), abs=0.03)
+    assert is_a_picture(tmp_path / "gain.png")
+    assert "gain on patterns, fourier renderer" in capsys.readouterr().out
+
+
+def test_kernels(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = evaluate("kernels", tmp_path, weights)
+    assert [(row["part"], row["channel"]) for row in rows] == [
+        (part, str(channel)) for part in ("texture", "shape") for channel in range(SMALL.channels)
+    ]
+    assert all(float(row["explained"]) <= 1 for row in rows)
+    assert is_a_picture(tmp_path / "kernels.png")
+    with np.load(tmp_path / "kernels.npz") as kernels:
+        assert set(kernels) == {"new.texture", "new.shape"}
+        assert np.abs(kernels["new.shape"]).max() > 0
+    assert "variance explained" in capsys.readouterr().out
+
+
+def test_physical(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(physical.compare_physical, "__kwdefaults__", SHORT)
+    rows = evaluate("physical", tmp_path, weights, "--factors", "5", "--renderer", "fourier")
+    assert [(row["renderer"], row["method"]) for row in rows] == [("fourier", "input"), ("fourier", "new")]
+    assert float(rows[0]["correlation"]) > 0.9
+    assert float(rows[0]["amplitude_error"]) == pytest.approx(1 / 5 - 1, abs=0.05)
+    assert is_a_picture(tmp_path / "physical.png")
+    assert "amplitude error" in capsys.readouterr().out
+
+
+def test_photographs_and_cutouts_from_folders(
+    tmp_path: Path, weights: Path, folders: tuple[str, ...]
+) -> None:
+    common = ("--levels", "0.1", "--renderer", "fourier")
+    rows = evaluate("static", tmp_path / "out", weights, *common, *folders)
+    again = evaluate("static", tmp_path / "out", weights, *common, *folders)
+    procedural = evaluate("static", tmp_path / "other", weights, *common)
+    assert rows == again
+    assert rows != procedural
+    assert json.loads((tmp_path / "out" / "static.json").read_text())["photographs"] == [folders[1]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["subpixel", "--methods", "learnt"], "no method is called 'learnt'; did you mean 'learned'?"),
+        (["subpixel", "--size", "32x32"], "between 64 and 2048 px wide and high, got 32×32 px"),
+        (["subpixel", "--size", "big"], "--size is WIDTHxHEIGHT in px, such as 192x192, got 'big'"),
+        (["noise", "--count", "0"], "--count must be at least 1 scene, got 0"),
+        (["noise", "--seed", "-1"], "--seed must be at least 0, got -1"),
+        (["static", "--levels", "0.1,much"], "--levels is numbers with commas between them"),
+        (["static", "--levels", "-2"], "noise factor must be between 0 and 1000, got -2"),
+        (["subpixel", "--factors", "2"], "--factors is for gain, physical; subpixel has none"),
+        (["kernels", "--levels", "2"], "--levels is for subpixel, noise, static, gain; kernels has none"),
+        (["physical", "--factors", "2,5"], "physical is measured at one factor, got 2,5"),
+        (["physical", "--factors", "1e4"], "factor must be above 0 and at most 300"),
+        (["gain", "--levels", "20", "--factors", "20"], "gives an output motion of 0.1 to 30 px"),
+        (["gain", "--device", "warp"], "warp"),
+        (
+            ["gain", "--photographs", "nowhere"],
+            "'nowhere' is neither a folder nor the name of",
+        ),
+        (["noises"], "invalid choice: 'noises'"),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    if "--methods" not in arguments:
+        arguments = [*arguments, "--methods", f"new={weights}"]
+    if "--levels" in arguments and "-2" in arguments:
+        arguments = [part for part in arguments if part not in ("--levels", "-2")] + ["--levels=-2"]
+    assert main(["evaluate", *arguments, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_no_photographs(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    common = ["evaluate", "subpixel", "--methods", f"new={weights}", "--out", str(tmp_path / "out")]
+    assert main([*common, "--photographs", str(tmp_path / "empty")]) == 2
+    assert "has no image in it" in capsys.readouterr().err
+    (tmp_path / "file").write_text("mine")
+    assert main([*common[:-1], str(tmp_path / "file")]) == 2
+    assert "is a file; name a folder" in capsys.readouterr().err
+
+
+@pytest.mark.material
+def test_the_releases_dead_zone_is_seen(tmp_path: Path, weights: Path, material: Path) -> None:
+    """On photographs it moves by a fifth of what it should at 0.02 px × 10, and by about all at 1 px × 10."""
+    photographs = ("--photographs", str(material / "data" / "evaluation" / "backgrounds"))
+    release = f"2018={material / 'anchors' / 'oh2018_release.npz'}"
+    rows = evaluate(
+        *("gain", tmp_path, weights, "--methods", release, "--levels", "0.02,1", "--factors", "10"),
+        *("--renderer", "fourier", "--size", "128x128", "--count", "2", *photographs),
+    )
+    gain = {
+        row["motion"]: float(row["gain"])
+        for row in rows
+        if (row["method"], row["content"]) == ("2018", "picture")
+    }
+    assert gain["0.02"] < 0.45
+    assert gain["1"] == pytest.approx(1, abs=0.15)

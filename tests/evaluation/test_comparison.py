@@ -1,0 +1,252 @@
+"""The measurements hold against methods that are right, or idle, by construction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+from mm.errors import InputError
+from mm.evaluation.comparison import COLUMNS, Row, Spread, compare, read_csv, to_csv
+from mm.evaluation.contenders import Baseline, Contender
+from mm.evaluation.content import Content, Pictures, crowded, pattern, picture
+from mm.evaluation.gain import DIRECTIONS, compare_gain
+from mm.evaluation.protocol import Level, noise_levels, static_levels, subpixel_levels
+from mm.evaluation.renderers import RENDERERS, stage
+
+CPU = torch.device("cpu")
+
+
+class Scripted:
+    """Gives frames that were prepared beforehand, in the order in which it is asked."""
+
+    def __init__(self, frames: Sequence[Tensor], name: str = "right") -> None:
+        self.name = name
+        self.frames = list(frames)
+
+    def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
+        return torch.stack([self.frames.pop(0) for _ in b])
+
+
+class Spy:
+    """Does nothing, and keeps what it was given."""
+
+    name = "idle"
+
+    def __init__(self) -> None:
+        self.given: list[tuple[Tensor, Tensor, float]] = []
+
+    def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
+        self.given += zip(a, b, factor.tolist(), strict=True)
+        return b
+
+
+def truths(contents: Sequence[Content], levels: Sequence[Level]) -> list[Tensor]:
+    frames = []
+    for content in contents:
+        for renderer in RENDERERS:
+            for level in levels:
+                moves = torch.ones(len(content.directions), 1, dtype=torch.float64)
+                moves[0] = level.background_moves
+                displacement = content.directions * moves * level.output_motion
+                frames.append(stage(renderer, content).frames(displacement[None])[0])
+    return frames
+
+
+def measured(
+    pictures: Pictures,
+    levels: Sequence[Level],
+    methods: Sequence[Contender],
+    count: int = 1,
+    **options: object,
+) -> list[Row]:
+    scenes = [crowded(pictures, 64, 64, 0, index, 10.0) for index in range(count)]
+    settings = {"count": count, "seed": 0, "renderers": RENDERERS, "device": CPU} | options
+    return compare("test", levels, scenes.__getitem__, methods, **settings)  # type: ignore[arg-type]
+
+
+def test_a_right_method_scores_one(pictures: Pictures) -> None:
+    levels = subpixel_levels((0.02, 0.5))
+    contents = [crowded(pictures, 64, 64, 0, index, 10.0) for index in range(2)]
+    right = Scripted(truths(contents, levels))
+    rows = measured(pictures, levels, [Baseline(), right], count=2, gain=True)
+    assert len(rows) == len(RENDERERS) * 2 * len(levels)
+    assert not right.frames
+    for row in rows:
+        assert row.scenes == 2
+        if row.method == "right":
+            assert row.ssim == pytest.approx(1, abs=1e-4)
+            assert row.ssim_std == pytest.approx(0, abs=1e-4)
+            assert row.psnr > 60
+            assert row.gain == pytest.approx(1, abs=1e-3)
+        else:
+            assert row.ssim < 0.8
+            assert row.gain == pytest.approx(1 / row.factor, abs=0.03)
+
+
+def test_an_idle_method_has_the_baselines_figures(pictures: Pictures) -> None:
+    levels = [*subpixel_levels((0.1,)), *noise_levels((0.3,)), *static_levels((0.0, 1.0))]
+    idle, base = Spy(), Baseline()
+    rows = measured(pictures, levels, [base, idle])
+    half = {renderer: [row for row in rows if row.renderer == renderer] for renderer in RENDERERS}
+    for shown in half.values():
+        for first, second in zip(shown[: len(levels)], shown[len(levels) :], strict=True):
+            assert (first.method, second.method) == ("input", "idle")
+            assert (first.ssim, first.psnr) == (second.ssim, second.psnr)
+            # One scene has no spread, and the gain was not asked for.
+            assert math.isnan(first.ssim_std)
+            assert math.isnan(first.gain)
+    factors = [given[2] for given in idle.given[: len(levels)]]
+    assert factors == pytest.approx([100, 200, 20, 20, 20])
+
+
+def test_the_scores_are_those_of_another_implementation(pictures: Pictures) -> None:
+    level = Level(0.5, 20.0, noise=0.0, background_moves=False)
+    rows = measured(pictures, [level], [Baseline()], rounding="none")
+    content = crowded(pictures, 64, 64, 0, 0, 10.0)
+    moves = torch.ones(len(content.directions), 1, dtype=torch.float64)
+    moves[0] = 0
+    for row in rows:
+        steps = torch.stack([content.directions * moves * length for length in (0.5, 10.0)])
+        moved, truth = (frame.double().numpy() for frame in stage(row.renderer, content).frames(steps))
+        # Over the whole frame, continued by reflection: the other one leaves out the rim that it lacks.
+        ssim = structural_similarity(
+            *(np.pad(frame, ((0, 0), (5, 5), (5, 5)), mode="reflect") for frame in (moved, truth)),
+            channel_axis=0,
+            data_range=1.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        assert row.ssim == pytest.approx(ssim, abs=1e-4)
+        assert row.psnr == pytest.approx(peak_signal_noise_ratio(truth, moved, data_range=1.0), abs=1e-2)
+
+
+def test_methods_are_given_the_protocols_noise(pictures: Pictures) -> None:
+    idle = Spy()
+    measured(pictures, static_levels((0.0, 1.0)), [idle], renderers=("fourier",), rounding="none")
+    (a, b, _), (noisy_a, noisy_b, _) = idle.given
+    assert torch.equal(a, b)
+    inside = (a > 0.2) & (a < 0.8)
+    # Two frames with noise of their own: twice the variance.
+    variance = ((noisy_a - noisy_b)[inside] * 255).var() / (2 * 255 * a[inside].mean())
+    assert float(variance) == pytest.approx(1, rel=0.05)
+
+
+def test_only_what_should_move_moves(pictures: Pictures) -> None:
+    idle = Spy()
+    levels = [Level(2.0, 5.0), Level(2.0, 5.0, background_moves=False), Level(0.0, 20.0)]
+    measured(pictures, levels, [idle], renderers=("fourier",), rounding="none")
+    change = [float((b - a).abs().mean()) for a, b, _ in idle.given]
+    assert change[0] > change[1] > 0
+    assert change[2] == 0
+
+
+def test_a_run_is_a_function_of_its_seed(pictures: Pictures) -> None:
+    levels = noise_levels((1.0,))[:1]
+    first, again, other = (
+        to_csv(measured(pictures, levels, [Baseline()], seed=seed, renderers=("fourier",)))
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_a_level_scores_the_same_alone_as_among_others(pictures: Pictures) -> None:
+    alone = measured(pictures, static_levels((1.0,)), [Baseline()])
+    among = measured(pictures, static_levels((0.0, 0.3, 1.0)), [Baseline()])
+    assert [row for row in among if row.noise == 1.0] == pytest.approx(alone) or to_csv(alone) == to_csv(
+        [row for row in among if row.noise == 1.0]
+    )
+
+
+def test_the_table_survives_the_file(pictures: Pictures, tmp_path: Path) -> None:
+    rows = measured(pictures, static_levels((0.0, 1.0)), [Baseline()])
+    text = to_csv(rows)
+    assert tuple(text.splitlines()[0].split(",")) == COLUMNS
+    assert "nan" not in text
+    path = tmp_path / "static.csv"
+    path.write_text(text)
+    again = read_csv(path)
+    assert to_csv(again) == text
+    assert [row.method for row in again] == [row.method for row in rows]
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="is no table of a measurement"):
+        read_csv(path)
+
+
+def test_the_spread_is_the_sample_deviation_of_what_was_measured() -> None:
+    spread = Spread.of([1.0, 2.0, math.nan, 4.0])
+    assert spread.count == 3
+    assert spread.mean == pytest.approx(7 / 3)
+    assert spread.deviation == pytest.approx(1.5275, abs=1e-4)
+    assert math.isnan(Spread.of([5.0]).deviation)
+    assert math.isnan(Spread.of([math.nan]).mean)
+    assert Spread.of([math.inf, 30.0]).mean == math.inf
+
+
+def test_no_scenes() -> None:
+    with pytest.raises(InputError, match="count must be at least 1 scene, got 0"):
+        compare("test", [], lambda index: None, [], count=0, seed=0, renderers=(), device=CPU)  # type: ignore[arg-type, return-value]
+
+
+# --- the gain --------------------------------------------------------------------------------------------
+
+
+GAIN = [Level(0.1, 2.0), Level(0.02, 50.0), Level(0.5, 20.0)]
+
+
+@pytest.mark.parametrize("kind", ["picture", "pattern"])
+def test_the_gain_of_right_idle_and_half_right(pictures: Pictures, kind: str) -> None:
+    content = picture(pictures, 96, 96, 0, 0, 10.0) if kind == "picture" else pattern(96, 96, 0, 0, 10.0)
+    towards = torch.tensor(DIRECTIONS, dtype=torch.float64)[:, None]
+
+    def frames(share: float) -> list[Tensor]:
+        return [
+            frame
+            for renderer in RENDERERS
+            for level in GAIN
+            for frame in stage(renderer, content).frames(towards * level.output_motion * share)
+        ]
+
+    shares = {"right": 1.0, "less": 0.4, "more": 1.3}
+    methods = [Baseline(), *(Scripted(frames(share), name) for name, share in shares.items())]
+    rows = compare_gain(
+        GAIN,
+        {kind: lambda index: content},
+        methods,
+        count=1,
+        seed=0,
+        renderers=RENDERERS,
+        device=CPU,
+    )
+    assert [row.method for row in rows[: 4 * len(GAIN) : len(GAIN)]] == ["input", "right", "less", "more"]
+    assert len(rows) == len(RENDERERS) * len(methods) * len(GAIN)
+    for row in rows:
+        wanted = shares.get(row.method, 1 / row.factor)
+        # The idle frame has been rounded to 8 bits, which moves a small texture by a hundredth of a pixel.
+        slack = 0.02 / (row.motion * row.factor) if row.method == "input" else 0.0
+        assert row.gain == pytest.approx(wanted, abs=0.01 + slack), row
+        assert row.content == kind
+        assert row.gain_scenes == 1
+
+
+def test_a_scene_without_texture_is_counted_out() -> None:
+    grey = Pictures(lambda seed, index: torch.full((3, 120, 120), 0.5), lambda *_: torch.zeros(4, 8, 8))
+    rows = compare_gain(
+        GAIN[:1],
+        {"picture": lambda index: picture(grey, 64, 64, 0, index, 5.0)},
+        [Baseline()],
+        count=2,
+        seed=0,
+        renderers=("fourier",),
+        device=CPU,
+        rounding="none",
+    )
+    assert rows[0].gain_scenes == 0
+    assert math.isnan(rows[0].gain)
