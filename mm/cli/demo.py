@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm._version import __version__
+from mm.cli.notices import refusals_as_lines
 from mm.errors import InputError
 from mm.evaluation.clip import MARGIN, DemoClip, demo_clip
 from mm.evaluation.vibration import MOTION_TOLERANCE, STILL_LIMIT, VibrationReport, measure_vibration
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mm.methods.clip import choose_device
+    from mm.device import choose_device
     from mm.methods.learned import LearnedMagnifier
     from mm.temporal import Band
 
@@ -90,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
         "magnify_seconds": round(seconds, 3),
         "frames_per_second": round(FRAMES / seconds, 2),
     }
-    with _told_in_a_line(args.out):
+    with refusals_as_lines(args.out):
         (args.out / "report.json").write_text(json.dumps(details | report.as_dict(), indent=1) + "\n")
     _tell(console, report, details, args.out)
 
@@ -108,19 +107,8 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.out.exists() and not args.out.is_dir():
         raise InputError(f"--out {args.out} is a file; name a folder")
-    with _told_in_a_line(args.out):
+    with refusals_as_lines(args.out):
         args.out.mkdir(parents=True, exist_ok=True)
-
-
-@contextlib.contextmanager
-def _told_in_a_line(folder: Path) -> Iterator[None]:
-    """Turn the disk's refusal into one line for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror}; name a folder that you may write to with --out"
-        ) from error
 
 
 def _write(folder: Path, clip: DemoClip, output: Tensor, truth: Tensor) -> None:
@@ -137,7 +125,7 @@ def _write(folder: Path, clip: DemoClip, output: Tensor, truth: Tensor) -> None:
         ) as writer:
             for some in frames.split(8):
                 writer.write(some)
-    with _told_in_a_line(folder):
+    with refusals_as_lines(folder):
         _draw_slices(folder / "slice.png", clip, output, truth)
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm import plugins
 from mm._version import __version__
-from mm.cli.notices import warnings_as_lines
+from mm.cli.notices import refusals_as_lines, warnings_as_lines
 from mm.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from mm.evaluation.content import Content, Pictures
     from mm.evaluation.kernels import Kernels, Part
     from mm.evaluation.physical import Course
-
-HELP = "the paper's measurements, of one or several methods side by side"
 
 MEASUREMENTS = {
     "subpixel": "how small a motion can be shown: 0.01 to 1 px, magnified to 10 px",
@@ -148,10 +145,10 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from mm.device import choose_device
     from mm.evaluation.contenders import contenders
     from mm.evaluation.content import check_size
     from mm.evaluation.renderers import chosen_renderers
-    from mm.methods.clip import choose_device
 
     check_size(height, width)
     console = Console()
@@ -183,7 +180,7 @@ def run(args: argparse.Namespace) -> None:
         "device": str(device),
         "seconds": seconds,
     }
-    with _told_in_a_line(args.out):
+    with refusals_as_lines(args.out):
         (args.out / f"{args.measurement}.json").write_text(json.dumps(settings, indent=1) + "\n")
         files = [*job.write(args.out, found), f"{args.measurement}.json"]
     job.tell(console, found)
@@ -396,19 +393,8 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
 def _prepare_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file; name a folder")
-    with _told_in_a_line(folder):
+    with refusals_as_lines(folder):
         folder.mkdir(parents=True, exist_ok=True)
-
-
-@contextlib.contextmanager
-def _told_in_a_line(folder: Path) -> Iterator[None]:
-    """Turn the disk's refusal into one line for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror}; name a folder that you may write to with --out"
-        ) from error
 
 
 # -- what is shown -----------------------------------------------------------------------------------------

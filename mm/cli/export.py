@@ -7,13 +7,9 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-import torch
-
 from mm.errors import InputError
 from mm.networks import weights
 from mm.synthesis import MotionLimits
-
-HELP = "turn a training checkpoint into weights with a card"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +35,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{str(source)!r} is not a checkpoint: its name must end in .ckpt")
     extra = dict(_fact(text) for text in args.card)
     network = weights.load(source)
-    # Already read once and found to hold plain values only.
-    checkpoint = torch.load(source, map_location="cpu", weights_only=True)
-    weights.save(network, output, {**card(checkpoint), **extra})
+    weights.save(network, output, {**card(weights.read_checkpoint(source)), **extra})
     print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB) and {output.with_suffix('.json')}")
     return 0
 

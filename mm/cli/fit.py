@@ -12,8 +12,8 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import pickle
 import sys
+import tempfile
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +22,6 @@ from typing import Any
 # Before albumentations is imported anywhere: its import would look for updates over the network.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-import torch
 from jsonargparse import ArgumentError
 from jsonargparse.typing import register_type
 from pytorch_lightning import Trainer
@@ -33,6 +32,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from mm.data import MagnificationDataModule
 from mm.errors import InputError
+from mm.networks.weights import read_checkpoint
 from mm.plugins import load_plugins, take_option
 from mm.synthesis import Recipe
 from mm.training import (
@@ -98,9 +98,10 @@ class MagnificationCLI(LightningCLI):
                     )
 
     def _parse_ckpt_path(self) -> None:
-        """Take the architecture, and nothing else, from the checkpoint that ``--ckpt_path`` names.
+        """Take what the weights' shape depends on, and nothing else, from the checkpoint of ``--ckpt_path``.
 
-        Lightning's own would take every hyper-parameter from there, over what the command line says.
+        That is the architecture, and whether there are averaged weights. Lightning's own would take every
+        hyper-parameter from there, over what the command line says.
         """
         path = self._chosen("ckpt_path") if "subcommand" in self.config else None
         if not path:
@@ -114,9 +115,11 @@ class MagnificationCLI(LightningCLI):
                     return
                 raise InputError(f"there is no {path}: train first, or name a checkpoint with --ckpt_path")
             self.config[self.config.subcommand]["ckpt_path"] = str(path)
-        network = _network_config(Path(path))
+        saved = _hyper_parameters(Path(path))
+        network = saved["network_config"]
         if self.config.subcommand != "fit":
-            chosen = {self.config.subcommand: {"model": {"network_config": network}}}
+            model = {"network_config": network, "ema_decay": saved.get("ema_decay")}
+            chosen = {self.config.subcommand: {"model": model}}
             self.config = self.parser.parse_object(chosen, self.config)
             return
         configured = self._chosen("model.network_config").as_dict()
@@ -162,6 +165,7 @@ class MagnificationCLI(LightningCLI):
         """Make the trainer, with the CSV log beside the chosen loggers and whole checkpoints only."""
         chosen = self._get(self.config_init, "trainer")
         root = chosen.get("default_root_dir")
+        _check_folder(str(root))
         loggers = chosen.get("logger")
         if not isinstance(loggers, list):
             loggers = [] if loggers is None or isinstance(loggers, bool) else [loggers]
@@ -196,26 +200,26 @@ def _logged_in() -> bool:
     return wandb.api.api_key is not None
 
 
-def _network_config(path: Path) -> dict[str, Any]:
-    """Read the architecture out of a checkpoint, executing nothing that the file holds."""
+def _hyper_parameters(path: Path) -> dict[str, Any]:
+    """Read what a checkpoint's module was made with."""
     if not path.is_file():
         raise InputError(f"no checkpoint {str(path)!r}: give a file, last or best")
+    saved: dict[str, Any] = read_checkpoint(path)["hyper_parameters"]
+    return saved
+
+
+def _check_folder(root: str) -> None:
+    """Find out before the training whether its results can be written; a remote address is not tried."""
+    if "://" in root:
+        return
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        Path(root).mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=root).close()
+    except OSError as error:
         raise InputError(
-            f"{path} is refused: it holds more than tensors and plain values, and reading it could run code; "
-            "nothing was executed"
+            f"cannot write to the run's folder {root}: {error.strerror}; "
+            "name another with --trainer.default_root_dir"
         ) from error
-    except (RuntimeError, EOFError) as error:
-        raise InputError(
-            f"{path} is not a checkpoint that can be read: {str(error).splitlines()[0]}"
-        ) from error
-    hyper = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
-    network = hyper.get("network_config") if isinstance(hyper, dict) else None
-    if not isinstance(network, dict):
-        raise InputError(f"{path} is not a checkpoint of this project's training: it holds no network_config")
-    return network
 
 
 def build(arguments: list[str], run: bool = True) -> MagnificationCLI:

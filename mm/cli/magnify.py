@@ -14,6 +14,7 @@ from types import FrameType
 from mm.cli.notices import warnings_as_lines
 from mm.errors import InputError
 from mm.methods import clip
+from mm.plugins import load_plugins
 from mm.registry import methods
 from mm.temporal import FILTERS
 from mm.video.writer import DEFAULT_CRF
@@ -58,7 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--scale", type=float, default=1.0, help="resize the frames first")
     how = parser.add_argument_group("how")
-    how.add_argument("--method", default="learned", help=f"one of: {', '.join(sorted(methods))}")
+    how.add_argument(
+        "--method", default="learned", help=f"one of: {', '.join(sorted(methods))}, or a plug-in's"
+    )
+    how.add_argument(
+        "--plugins", nargs="+", default=[], metavar="PATH", help="a .py file, or a folder of them, to load"
+    )
     how.add_argument(
         "--weights", metavar="NAME|FILE", help="shipped weights, or a .safetensors, .ckpt or .npz file"
     )
@@ -79,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Magnify the clip and print what was done."""
     with _sigterm_cleans_up(), warnings_as_lines():
+        load_plugins(args.plugins)
         report = clip.magnify(
             args.input,
             args.output,

@@ -13,8 +13,6 @@ from rich.table import Table
 
 from mm import plugins
 
-HELP = "list plug-ins, where they come from, and what failed to load"
-
 # Importing these enters what is built in.
 _ROOMS = ("mm.synthesis", "mm.data.sources", "mm.data.procedural", "mm.methods")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -18,9 +17,9 @@ from torch import Tensor
 
 from mm import plugins
 from mm._version import __version__
-from mm.cli.notices import warnings_as_lines
+from mm.cli.notices import refusals_as_lines, warnings_as_lines
+from mm.device import choose_device
 from mm.errors import InputError
-from mm.methods.clip import choose_device
 from mm.registry import motion_generators
 from mm.synthesis import (
     SUBSETS,
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from mm.data.dataset import LayersDataset
 
 Pixels = NDArray[np.uint8]
-
-HELP = "write training triplets with their exact ground truth"
 
 BATCH = 4  # samples rendered at once
 CACHE = 256 * 2**20  # bytes of decoded photographs and cut-outs that are kept
@@ -135,12 +132,12 @@ def run(args: argparse.Namespace) -> None:
                         "sample_seed": int(batch["seed"][place]),
                         "subset": SUBSETS[int(batch["subset"][place])].name,
                     }
-                    with _told_in_a_line(args.out):
+                    with refusals_as_lines(args.out):
                         _write(args.out, facts, sample, truth, args.perturbed)
                     if len(rows) < SHEET_ROWS:
                         rows.append(_sheet_row(facts, sample, truth))
                     progress.advance(steps)
-        with _told_in_a_line(args.out):
+        with refusals_as_lines(args.out):
             _write_png(args.out / SHEET, _sheet(rows))
     shown = f"the first {len(rows)}" if len(rows) < args.count else "all"
     console.print(
@@ -228,7 +225,7 @@ def _render(
 def _prepare_folder(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file; name a folder")
-    with _told_in_a_line(folder):
+    with refusals_as_lines(folder):
         folder.mkdir(parents=True, exist_ok=True)
         there = list(folder.iterdir())
         if there and not overwrite:
@@ -240,17 +237,6 @@ def _prepare_folder(folder: Path, overwrite: bool) -> None:
         for file in there:
             if file.is_file() and OWN_FILES.fullmatch(file.name):
                 file.unlink()
-
-
-@contextlib.contextmanager
-def _told_in_a_line(folder: Path) -> Iterator[None]:
-    """Turn the disk's refusal into one line for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror}; name a folder that you may write to with --out"
-        ) from error
 
 
 def _write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import warnings
 from collections.abc import Mapping
@@ -55,6 +56,9 @@ class MagnificationDataModule(LightningDataModule):
         prefetch_factor: batches that each worker prepares ahead; None for PyTorch's default.
         start_method: how workers are started ("fork", "spawn", "forkserver"); None for the platform's
             default.
+        render_on: where training batches are rendered: on the training "device", or by the "workers", on
+            their CPUs, so that on a machine without a GPU the next batch is made while this one trains.
+            The samples are the same.
 
     Raises:
         InputError: for a number out of range here; in :meth:`setup` for a source that cannot be used.
@@ -189,7 +193,9 @@ class MagnificationDataModule(LightningDataModule):
             ranks,
         )
         keep = self.persistent_workers and self.num_workers > 0
-        collate = _RenderingCollate(self.synthesizer) if self.render_on == "workers" else None
+        # A copy: validation moves the module's own to the GPU, which a forked worker cannot use.
+        workers_own = copy.deepcopy(self.synthesizer).cpu() if self.render_on == "workers" else None
+        collate = None if workers_own is None else _RenderingCollate(workers_own)
         return StreamLoader(
             dataset, sampler=sampler, persistent_workers=keep, collate_fn=collate, **self._loading()
         )

@@ -36,6 +36,9 @@ class Magnifier(Protocol):
     def flush(self) -> Tensor:
         """End the clip and return the frames that were waiting, (m, 3, H, W).
 
+        A method with many of them may also have ``flush_parts()``, which iterates over the same frames a few
+        at a time; a clip is then written without all of them in memory at once.
+
         Raises:
             InputError: if the clip was too short for the method.
         """

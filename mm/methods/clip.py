@@ -17,6 +17,7 @@ import torch
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from mm.device import choose_device
 from mm.errors import InputError
 from mm.methods.base import Magnifier
 from mm.methods.layout import Layout, Region
@@ -184,24 +185,6 @@ def magnify(
     )
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device called ``name``; "auto" is CUDA where there is any, else the CPU.
-
-    Raises:
-        InputError: for a name that is no device, or a CUDA device that is not there.
-    """
-    count = torch.cuda.device_count()
-    if name == "auto":
-        return torch.device("cuda" if count else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"no device is called {name!r}; use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise InputError(f"device {name!r} is not there: torch sees {count} CUDA devices; use cpu or auto")
-    return device
-
-
 def _magnified(
     clip: Clip,
     magnifier: Magnifier,
@@ -233,7 +216,8 @@ def _magnified(
         done.pushed(len(pts))
         if len(output):
             yield finish(output)
-    for part in magnifier.flush().split(batch):
+    in_parts = getattr(magnifier, "flush_parts", None)
+    for part in in_parts() if in_parts is not None else magnifier.flush().split(batch):
         if len(part):
             yield finish(part)
     if watch is not None:
@@ -328,8 +312,9 @@ def _check_memory(
     height, width = layout.magnified
     needed = magnifier.memory(height, width, frames)
     if whole:
-        # At the end all frames come out at once, as float32; what they are put beside waited as 16 bits.
-        needed += 3 * 4 * height * width * frames
+        # A method that cannot flush in parts gives all frames at once, as float32; what they are put beside
+        # waited as 16 bits.
+        needed += 0 if hasattr(magnifier, "flush_parts") else 3 * 4 * height * width * frames
         needed += 3 * 2 * layout.size[0] * layout.size[1] * frames if layout.needs_input else 0
     if device.type == "cuda":
         there, where = torch.cuda.mem_get_info(device)[1], "the GPU"

@@ -145,8 +145,27 @@ class LearnedMagnifier:
         Raises:
             InputError: in temporal mode, for a clip shorter than the filter needs.
         """
+        nothing = self._join(())
+        return torch.cat([nothing, *self.flush_parts()])
+
+    def flush_parts(self) -> Iterator[Tensor]:
+        """As :meth:`flush`, a batch at a time: read it to its end.
+
+        A filter that looks ahead for seconds leaves hundreds of frames to its end: finished all at once, they
+        would take about as much memory again as the representations in which they wait.
+
+        Raises:
+            InputError: as :meth:`flush`.
+        """
+        rest = self._rest()
         try:
-            return self._join(self._rest())
+            while True:
+                # Not around the yield: the caller's own code must keep its gradients.
+                with torch.no_grad():
+                    part = next(rest, None)
+                if part is None:
+                    return
+                yield part
         finally:
             self._reset()
 

@@ -170,7 +170,7 @@ class MagnificationNetwork(nn.Module):
             InputError: as :meth:`magnify_pair`.
         """
         check_frames(frames, "frames")
-        batch = frames if frames.ndim == 4 else frames[None]
+        batch = self._at_home(frames if frames.ndim == 4 else frames[None])
         texture, shape = self.encode(batch)
         return (
             self.decode(texture, shape, (frames.shape[-2], frames.shape[-1])).clamp(0, 1).view(frames.shape)
@@ -187,11 +187,11 @@ class MagnificationNetwork(nn.Module):
                 attenuates. A number, or a tensor (B,).
 
         Returns:
-            the same shape, float in [0, 1].
+            the same shape, in [0, 1], in the network's precision (float32).
 
         Raises:
             InputError: for a factor that is negative, NaN or infinite; for frames of different or unusable
-                shapes, not floating point, not finite or outside [0, 1].
+                shapes, not floating point, not finite, outside [0, 1], or on another device than the network.
         """
         check_frames(a, "frame a")
         check_frames(b, "frame b")
@@ -200,11 +200,20 @@ class MagnificationNetwork(nn.Module):
                 f"frames a and b must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}; "
                 "crop or scale one"
             )
-        batch_a, batch_b = (a, b) if a.ndim == 4 else (a[None], b[None])
+        batch_a, batch_b = (self._at_home(frame if frame.ndim == 4 else frame[None]) for frame in (a, b))
         check_factor(factor, len(batch_a))
         if isinstance(factor, Tensor):
-            factor = factor.to(a.device, a.dtype)
+            factor = factor.to(batch_a.device, batch_a.dtype)
         return self(batch_a, batch_b, factor).clamp(0, 1).view(a.shape)
+
+    def _at_home(self, frames: Tensor) -> Tensor:
+        """Frames in the network's precision; those on another device are refused."""
+        home = next(self.parameters())
+        if frames.device != home.device:
+            raise InputError(
+                f"the frames are on {frames.device}, the network on {home.device}; move one with .to()"
+            )
+        return frames.to(home.dtype)
 
 
 def check_factor(factor: float | Tensor, batch: int) -> None:

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mm.device import choose_device
 from mm.errors import InputError
 from mm.networks.config import NetworkConfig
 from mm.networks.magnification import MagnificationNetwork
@@ -46,13 +47,13 @@ def load(source: str | Path | None = None, device: str | torch.device = "cpu") -
         source: None, the shipped default; a shipped file's name (see :func:`shipped`); or a path:
             ``.safetensors`` as :func:`save` writes it, ``.ckpt`` of this project's training (its running
             average where it holds one), or ``.npz``, the 2018 release's arrays.
-        device: where to put it.
+        device: where to put it; "auto" is CUDA where there is any.
 
     Raises:
         InputError: for a name or file that is not there or cannot be read, weights of another architecture, a
             checkpoint that holds anything but tensors and plain values, a device that is not there.
     """
-    target = _device(device)
+    target = choose_device(device)
     path = _find(source)
     if path.suffix == ".npz":
         network = load_released(path)
@@ -75,7 +76,8 @@ def save(network: MagnificationNetwork, path: str | Path, card: Mapping[str, Any
         card: JSON-able: data, samples seen, wall time, hardware, scores, …
 
     Raises:
-        InputError: for another ending, a missing folder, or a card that is no JSON.
+        InputError: for another ending, a folder that is missing or cannot be written to, or a card that is no
+            JSON.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -92,27 +94,20 @@ def save(network: MagnificationNetwork, path: str | Path, card: Mapping[str, Any
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     metadata = {"format": "pt", "network_config": json.dumps(config), "card": json.dumps(dict(card))}
     # Inside one folder a rename is atomic: a reader sees the old file or the new one, never a part.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        new_weights, new_card = Path(folder) / path.name, Path(folder) / f"{path.stem}.json"
-        save_file(tensors, new_weights, metadata=metadata)
-        new_card.write_text(text + "\n", encoding="utf-8")
-        # safetensors makes files that only their owner may read; an ordinary file has the user's own mode.
-        new_weights.chmod(new_card.stat().st_mode)
-        os.replace(new_weights, path)
-        os.replace(new_card, path.with_suffix(".json"))
-
-
-def _device(device: str | torch.device) -> torch.device:
     try:
-        target = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f"no device is called {device!r}; use cpu, cuda or cuda:N") from error
-    if target.type == "cuda" and (target.index or 0) >= torch.cuda.device_count():
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+            new_weights, new_card = Path(folder) / path.name, Path(folder) / f"{path.stem}.json"
+            save_file(tensors, new_weights, metadata=metadata)
+            new_card.write_text(text + "\n", encoding="utf-8")
+            # safetensors makes files that only their owner may read; others have the user's own mode.
+            new_weights.chmod(new_card.stat().st_mode)
+            os.replace(new_weights, path)
+            os.replace(new_card, path.with_suffix(".json"))
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"device {str(target)!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
-            "use cpu"
-        )
-    return target
+            f"cannot save {path}: {reason}; name a folder that you may write to, on a disk with room"
+        ) from error
 
 
 def _find(source: str | Path | None) -> Path:
@@ -160,7 +155,13 @@ def _load_safetensors(path: Path) -> MagnificationNetwork:
     return network
 
 
-def _load_checkpoint(path: Path) -> MagnificationNetwork:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return a training checkpoint, executing nothing that the file holds.
+
+    Raises:
+        InputError: for a file that is no checkpoint of this project's training, is cut off, or holds anything
+            but tensors and plain values.
+    """
     # Not a zip file: cut off, or the format before torch 1.6, a bare pickle, which is not even opened.
     if not zipfile.is_zipfile(path):
         raise InputError(
@@ -181,7 +182,12 @@ def _load_checkpoint(path: Path) -> MagnificationNetwork:
     config = hyper.get("network_config") if isinstance(hyper, dict) else None
     if not isinstance(config, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise InputError(f"{path} is not a checkpoint of this project's training: it holds no network_config")
-    state = checkpoint["state_dict"]
+    return checkpoint
+
+
+def _load_checkpoint(path: Path) -> MagnificationNetwork:
+    checkpoint = read_checkpoint(path)
+    config, state = checkpoint["hyper_parameters"]["network_config"], checkpoint["state_dict"]
     for prefix in ("ema.", "network."):
         part = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         if part:

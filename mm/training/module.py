@@ -338,7 +338,18 @@ class MagnificationModule(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the counters up where the checkpoint left them."""
+        """Take the counters up where the checkpoint left them, and fit its averaged weights to ours.
+
+        A run that goes on with averaging where there was none starts the average at the plain weights; one
+        that goes on without it leaves the average behind.
+        """
+        state = checkpoint["state_dict"]
+        averaged = [name for name in state if name.startswith("ema.")]
+        if self.ema is None:
+            checkpoint["state_dict"] = {key: value for key, value in state.items() if key not in averaged}
+        elif not averaged:
+            plain = [name for name in state if name.startswith("network.")]
+            state |= {f"ema.{name.removeprefix('network.')}": state[name].clone() for name in plain}
         training = checkpoint.get("training", {})
         self.samples_seen = int(training.get("samples_seen", 0))
         self.seconds_trained = float(training.get("seconds", 0.0))

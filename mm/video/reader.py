@@ -62,8 +62,7 @@ class VideoClip:
 
     Raises:
         InputError: if the file is missing, no video, has no frame between ``start`` and ``end``, or has
-        colours
-            that cannot be read.
+            colours that cannot be read.
     """
 
     def __init__(self, path: str | Path, start: float | None = None, end: float | None = None) -> None:

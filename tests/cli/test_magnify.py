@@ -85,6 +85,34 @@ def test_quiet(source: str, weights: str, tmp_path: Path, capsys: pytest.Capture
     assert len(list((tmp_path / "o").glob("*.png"))) == 12
 
 
+def test_a_method_that_is_a_plug_in(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MM_PLUGINS", "")
+    plugin = tmp_path / "upside_down_test.py"
+    plugin.write_text(
+        textwrap.dedent("""
+            import torch
+            from mm.registry import methods
+
+            @methods.register("upside-down-test")
+            class UpsideDown:
+                def __init__(self, factor, band, device): ...
+                def push(self, frames): return frames.flip(-2)
+                def flush(self): return torch.empty(0, 3, 24, 32)
+                def memory(self, height, width, frames): return 0
+                def describe(self): return "upside down"
+        """)
+    )
+    arguments = ["magnify", source, str(tmp_path / "o"), "--method", "upside-down-test", "--device", "cpu"]
+    assert main(arguments) == 2
+    assert "no method is called 'upside-down-test'" in capsys.readouterr().err
+    assert main([*arguments, "--plugins", str(plugin)]) == 0
+    assert "upside down" in capsys.readouterr().out
+    expected = read_clip(source)[0].flip(-2)
+    torch.testing.assert_close(read_clip(tmp_path / "o")[0], expected, atol=0.6 / 255, rtol=0)
+
+
 def test_never_imports_the_training_side(source: str, weights: str, tmp_path: Path) -> None:
     script = textwrap.dedent("""
         import sys

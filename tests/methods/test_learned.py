@@ -267,6 +267,22 @@ def test_is_found_by_name_and_keeps_the_interface(network: MagnificationNetwork)
     assert magnifier.describe().startswith("learned, temporal, factor 2, 32 on cpu; butter 1–4 Hz")
 
 
+@pytest.mark.parametrize("filter_", ["butter", "ideal"])
+def test_flushing_in_parts_gives_the_same_a_batch_at_a_time(
+    network: MagnificationNetwork, clip: Tensor, filter_: str
+) -> None:
+    magnifier = LearnedMagnifier(network, 5.0, "temporal", Band(1.0, 4.0, 30.0, filter_), batch=4)
+    given = len(magnifier.push(clip))
+    whole = magnifier.flush()
+    assert len(whole) == len(clip) - given > 10
+    magnifier.push(clip)
+    parts = list(magnifier.flush_parts())
+    assert all(0 < len(part) <= 4 and not part.requires_grad for part in parts)
+    assert torch.equal(torch.cat(parts), whole)
+    # Ready for another clip.
+    assert len(magnifier.push(clip)) == given
+
+
 def test_no_frames_give_no_frames(network: MagnificationNetwork) -> None:
     assert LearnedMagnifier(network).flush().shape == (0, 3, 0, 0)
 

@@ -202,6 +202,18 @@ def test_refuses_a_frame(network: MagnificationNetwork, frame: Tensor, says: str
         network.magnify_pair(GOOD, frame)
 
 
+def test_refuses_frames_on_another_device() -> None:
+    with pytest.raises(InputError, match=r"frames are on cpu, the network on meta; move one"):
+        make().to("meta").magnify_pair(GOOD, GOOD)
+
+
+def test_frames_of_another_precision_are_converted(network: MagnificationNetwork, picture: Picture) -> None:
+    a, b = picture(16, 20), picture(16, 20, shift=0.5)
+    y = network.magnify_pair(a.double(), b.double(), torch.tensor(3.0, dtype=torch.float64))
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y, network.magnify_pair(a, b, 3.0))
+
+
 def test_an_empty_batch_gives_an_empty_batch(network: MagnificationNetwork) -> None:
     empty = torch.rand(0, 3, 16, 16)
     assert network.magnify_pair(empty, empty, 2.0).shape == (0, 3, 16, 16)

@@ -79,7 +79,7 @@ def test_a_failed_save_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(weights, "save_file", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match=r"cannot save .*mine\.safetensors: No space left on device"):
         weights.save(MagnificationNetwork(SMALL), path, {})
     assert path.read_bytes() == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine.json", "mine.safetensors"]

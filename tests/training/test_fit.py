@@ -83,7 +83,7 @@ def test_fit_writes_sample_images(smoke):
     xa, xb, truth = (picture[:40, left : left + 40].astype(float) for left in (0, 44, 88))
     assert np.abs(xa - xb).mean() < 6
     assert np.abs(xa - truth).mean() < 6
-    moving = np.asarray(Image.open(folder / "sharp-0000006.png")).astype(float)
+    moving = np.asarray(Image.open(folder / "background-0000006.png")).astype(float)
     assert np.abs(moving[:, :40] - moving[:, 88:128]).mean() > 6
 
 
@@ -167,6 +167,11 @@ def test_export(smoke, tmp_path, capsys):
         (["nothing.pt", "o.safetensors"], "its name must end in .ckpt"),
         (["LAST", "o.bin"], "saved as .safetensors"),
         (["LAST", "missing/o.safetensors"], "there is no folder missing"),
+        pytest.param(
+            ["LAST", "/proc/self/o.safetensors"],
+            "cannot save /proc/self/o.safetensors",
+            marks=pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="root may write anywhere else"),
+        ),
         (["LAST", "o.safetensors", "--card", "novalue"], "--card takes KEY=VALUE, got 'novalue'"),
     ],
 )
@@ -193,6 +198,31 @@ def test_resume_goes_on(smoke, tmp_path, capsys):
     assert kept["training"]["seconds"] > checkpoint(smoke)["training"]["seconds"]
 
 
+@pytest.mark.parametrize("decay", ["null", "0.5"])
+def test_averaging_may_change_when_a_run_goes_on(smoke, tmp_path, capsys, decay):
+    """The smoke run's checkpoint with and without averaged weights, into a run without and with them."""
+    kept = checkpoint(smoke)
+    if decay != "null":
+        state = kept["state_dict"]
+        kept["state_dict"] = {name: value for name, value in state.items() if not name.startswith("ema.")}
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(kept, tmp_path / "checkpoints" / "last.ckpt")
+    options = ["--ckpt_path", "last", "--model.ema_decay", decay, "--trainer.max_steps", "7", *NO_VALIDATION]
+    assert mm("fit", tmp_path, *options) == 0
+    again = checkpoint(tmp_path)
+    assert again["global_step"] == 7
+    assert any(name.startswith("ema.") for name in again["state_dict"]) == (decay != "null")
+
+
+def test_a_checkpoint_is_scored_with_its_averaged_weights_whatever_the_configuration(smoke, tmp_path, capsys):
+    last = str(smoke / "checkpoints" / "last.ckpt")
+    options = ["--ckpt_path", last, "--model.ema_decay", "null", "--sample_images.samples", "0"]
+    assert mm("validate", tmp_path, *options) == 0
+    (row,) = [row for row in rows(tmp_path / "logs" / "version_0") if row["val/score"]]
+    ended = [row for row in rows(smoke / "logs" / "version_0") if row["val/score"]][-1]
+    assert float(row["val/score"]) == pytest.approx(float(ended["val/score"]), abs=1e-4)
+
+
 class Code:
     def __reduce__(self):
         return (os.mkdir, ("executed",))
@@ -211,9 +241,10 @@ class Code:
         ("fit", ["--trainer.accelerator", "cuda"], "trainer:"),
         ("fit", ["--ckpt_path", "missing.ckpt"], "no checkpoint 'missing.ckpt'"),
         ("fit", ["--ckpt_path", "stranger.ckpt"], "stranger.ckpt is refused"),
-        ("fit", ["--ckpt_path", "half.ckpt"], "half.ckpt is not a checkpoint that can be read"),
+        ("fit", ["--ckpt_path", "half.ckpt"], "half.ckpt is refused: it is no checkpoint as torch writes it"),
         ("fit", ["--ckpt_path", "other.ckpt"], "other.ckpt is not a checkpoint of this project's training"),
         ("fit", ["--plugins", "missing.py"], "missing.py"),
+        ("fit", ["--trainer.default_root_dir", "broken.yaml/run"], "the run's folder broken.yaml/run"),
         ("validate", ["--ckpt_path", "last"], "last.ckpt: train first"),
     ],
 )
@@ -245,19 +276,22 @@ def test_plugin_is_loaded_before_the_configuration(tmp_path, capsys):
     """A motion generator in a file of the user's, named in the configuration by its class path."""
     plugin = tmp_path / "still.py"
     plugin.write_text(
+        "from pathlib import Path\n"
         "import torch\n"
+        "from torch import Tensor\n"
         "from mm.synthesis import Translation\n"
         "class Downwards(Translation):\n"
-        "    drawn = 0\n"
-        "    def field(self, *args, **kwargs):\n"
-        "        type(self).drawn += 1\n"
-        "        return super().field(*args, **kwargs)\n"
+        "    def displacement(self, points: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:\n"
+        "        Path(__file__).with_suffix('.used').touch()\n"
+        "        return gain * torch.tensor([0.0, 1.0])[None, None].expand(len(parameters), 1, 2)\n"
     )
     motion = "--data.synthesizer.init_args.motion.class_path=mm.plugins.still.Downwards"
     options = ["--plugins", str(plugin), motion, "--trainer.max_steps", "1", *NO_VALIDATION]
     assert mm("fit", tmp_path / "run", *options) == 0
     config = (tmp_path / "run" / "logs" / "version_0" / "config.yaml").read_text()
     assert "mm.plugins.still.Downwards" in config
+    # And it is what moved the layers.
+    assert plugin.with_suffix(".used").exists()
 
 
 def test_weights_and_biases_without_a_login(tmp_path, monkeypatch, capsys):
