@@ -105,6 +105,12 @@ class MagnificationCLI(LightningCLI):
         """
         path = self._chosen("ckpt_path") if "subcommand" in self.config else None
         if not path:
+            command = self.config.get("subcommand")
+            if command in ("validate", "test"):
+                raise InputError(
+                    f"mm {command} needs --ckpt_path last, best or a file: without one, a network that has "
+                    "learned nothing would be scored"
+                )
             return
         if path in SYMBOLIC_CHECKPOINTS:
             path = Path(_checkpoint_folder(self._chosen("trainer.default_root_dir"))) / f"{path}.ckpt"

@@ -13,6 +13,7 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.networks.magnification import MULTIPLE, MagnificationNetwork, check_factor, check_frames
 from mm.networks.weights import load
+from mm.precision import exact_arithmetic
 from mm.registry import methods
 from mm.temporal import Band, TemporalFilter, from_band
 
@@ -187,7 +188,9 @@ class LearnedMagnifier:
 
     def _magnify(self, frames: Tensor) -> Iterator[Tensor]:
         for batch in frames.split(self.batch) if len(frames) else ():
-            texture, shape = self.network.encode(batch)
+            # What motion is read from is never rounded: TensorFloat-32 would, by default, in CUDA's convolutions.
+            with exact_arithmetic(self.device):
+                texture, shape = self.network.encode(batch)
             if self.filter is None:
                 yield self._decode(texture, self._references(shape), shape)
             else:
@@ -218,7 +221,8 @@ class LearnedMagnifier:
 
     def _decode(self, texture: Tensor, reference: Tensor, shape: Tensor) -> Tensor:
         assert self._size is not None
-        shape = self.network.manipulate(reference, shape, self.factor)
+        with exact_arithmetic(self.device):
+            shape = self.network.manipulate(reference, shape, self.factor)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             frames = self.network.decode(texture, shape, self._size)
         return frames.float().clamp(0, 1).to(self._home)

@@ -15,6 +15,7 @@ from mm.networks.decoder import Decoder
 from mm.networks.encoder import Encoder
 from mm.networks.init import initialise_colours, initialise_he, initialise_linear
 from mm.networks.manipulator import LinearManipulator, NonlinearManipulator
+from mm.precision import exact_arithmetic
 
 # Two stride-2 steps: sizes inside the network are multiples of 4.
 MULTIPLE = 4
@@ -187,7 +188,8 @@ class MagnificationNetwork(nn.Module):
                 attenuates. A number, or a tensor (B,).
 
         Returns:
-            the same shape, in [0, 1], in the network's precision (float32).
+            the same shape, in [0, 1], in the network's precision (float32; neither autocast nor
+            TensorFloat-32 shortens it).
 
         Raises:
             InputError: for a factor that is negative, NaN or infinite; for frames of different or unusable
@@ -204,7 +206,8 @@ class MagnificationNetwork(nn.Module):
         check_factor(factor, len(batch_a))
         if isinstance(factor, Tensor):
             factor = factor.to(batch_a.device, batch_a.dtype)
-        return self(batch_a, batch_b, factor).clamp(0, 1).view(a.shape)
+        with exact_arithmetic(batch_a.device):
+            return self(batch_a, batch_b, factor).clamp(0, 1).view(a.shape)
 
     def _at_home(self, frames: Tensor) -> Tensor:
         """Frames in the network's precision; those on another device are refused."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mm.registry import motion_generators
 from mm.synthesis.motion import Mixture, MotionGenerator
-from mm.synthesis.precision import exact_arithmetic
+from mm.precision import exact_arithmetic
 from mm.synthesis.rendering import Layers
 from mm.synthesis.resampling import prefilter_matrix, resample_separable, resampling_matrix
 from mm.synthesis.synthesizer import Synthesizer
