@@ -207,14 +207,14 @@ def _tell(console: Any, report: VibrationReport, details: dict[str, Any], folder
     )
     within = sum(region.within for region in report.regions)
     console.print(
-        f"motion: measured over expected {report.gain:.3f}{pixels}; within {100 * MOTION_TOLERANCE:.0f} %: "
-        f"{verdict(report.motion_met)} on average, by {within} of {len(report.regions)} regions",
+        f"motion: {within} of {len(report.regions)} things move within {100 * MOTION_TOLERANCE:.0f} % "
+        f"of what is right; on average {100 * (report.gain - 1):+.0f} %{pixels}, within "
+        f"{100 * MOTION_TOLERANCE:.0f} %: {verdict(report.motion_met)}",
         soft_wrap=True,
     )
     console.print(
-        f"still region: changes by {report.still_change:.2f}/255 RMS (the input by "
-        f"{report.still_change_input:.2f}, which is noise); "
-        f"below {STILL_LIMIT:g}/255: {verdict(report.still_met)}",
+        f"what is still stays still: it changes by {report.still_change:.2f}/255 RMS, the noise of the input "
+        f"being {report.still_change_input:.2f}/255; below {STILL_LIMIT:g}/255: {verdict(report.still_met)}",
         soft_wrap=True,
     )
     console.print(

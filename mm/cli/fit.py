@@ -260,7 +260,8 @@ def build(arguments: list[str], run: bool = True) -> MagnificationCLI:
 
 
 def _parser_options(run: bool) -> dict[str, Any]:
-    options = {"exit_on_error": False}
+    # Without abbreviations: a misspelt option that begins like a real one would otherwise set that one.
+    options = {"exit_on_error": False, "allow_abbrev": False}
     if not run:
         return options
     return {**options, "prog": "mm", **{name: {**options, "prog": f"mm {name}"} for name in SUBCOMMANDS}}
@@ -285,6 +286,11 @@ def run(command: str, arguments: list[str]) -> int:
         InputError: for anything of the user's that cannot be used.
     """
     paths, rest = take_option(arguments)
+    if not any(word.split("=")[0] in ("--config", "-c", "--help", "-h", "--print_config") for word in rest):
+        raise InputError(
+            f"mm {command} needs a configuration: --config experiments/smoke.yaml takes seconds, "
+            "experiments/small.yaml suits a CPU, experiments/paper.yaml a GPU"
+        )
     load_plugins(paths)
     _quieten()
     try:

@@ -30,6 +30,15 @@ LIGHTNING_COMMANDS = ("fit", "validate", "test")
 USER_ERROR = 2
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults that say something: "None" and "False" stand for what the help text tells."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
+
+
 class _OneLineParser(argparse.ArgumentParser):
     """A parser whose complaints are one line, as all others; the options are `--help`'s business."""
 
@@ -74,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = _OneLineParser(
             prog=f"mm {name}",
             description=COMMANDS[name][1],
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_Formatter,
         )
         module.add_arguments(command)
         return int(module.run(command.parse_args(rest)) or 0)

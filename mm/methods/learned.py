@@ -188,7 +188,7 @@ class LearnedMagnifier:
 
     def _magnify(self, frames: Tensor) -> Iterator[Tensor]:
         for batch in frames.split(self.batch) if len(frames) else ():
-            # What motion is read from is never rounded: TensorFloat-32 would, by default, in CUDA's convolutions.
+            # What motion is read from is not rounded: by default CUDA's convolutions use TensorFloat-32.
             with exact_arithmetic(self.device):
                 texture, shape = self.network.encode(batch)
             if self.filter is None:

@@ -28,6 +28,8 @@ from mm.synthesis.motion import MotionGenerator
 # the peak between the points, and sinc(2 / 24) of that in differences.
 _LATTICE_SPACING = 2.0
 _LEAST_SEEN = 0.95
+# The same of the gradient, which differences over the lattice's spacing flatten besides.
+_LEAST_GRADIENT_SEEN = 0.9
 
 
 @dataclass(frozen=True)
@@ -148,4 +150,4 @@ def measure_field(
     along_x = field.diff(dim=2)[:, :-1] * ((columns - 1) / width)
     along_y = field.diff(dim=1)[:, :, :-1] * ((rows - 1) / height)
     gradient = (along_x.square() + along_y.square()).sum(-1).sqrt()
-    return field.norm(dim=-1).amax(dim=(1, 2)) / _LEAST_SEEN, gradient.amax(dim=(1, 2)) / _LEAST_SEEN
+    return field.norm(dim=-1).amax(dim=(1, 2)) / _LEAST_SEEN, gradient.amax(dim=(1, 2)) / _LEAST_GRADIENT_SEEN

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from mm.errors import InputError
+from mm.precision import exact_arithmetic
 from mm.synthesis.colour import apply_colour, random_colour
 from mm.synthesis.geometry import Geometry
 from mm.synthesis.limits import MotionLimits, measure_field
 from mm.synthesis.motion import MotionGenerator, Translation
-from mm.precision import exact_arithmetic
 from mm.synthesis.random import SampleRandom
 from mm.synthesis.recipes import SUBSETS, Recipe
 from mm.synthesis.rendering import Layers, Renderer, gaussian_operator

@@ -162,6 +162,8 @@ def test_a_signal_leaves_nothing_behind(
 
     monkeypatch.setattr(LearnedMagnifier, "push", push_and_be_stopped)
     handler = signal.getsignal(signal.SIGTERM)
+    # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         returned = main(
             [
@@ -178,6 +180,8 @@ def test_a_signal_leaves_nothing_behind(
         )
     except SystemExit as end:
         returned = end.code
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     assert returned == code
     # Until then it was being written, under another name.
     assert seen == [[".mp4"]] * 3

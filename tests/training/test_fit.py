@@ -234,6 +234,7 @@ class Code:
         ("fit", ["--config", "missing.yaml"], "missing.yaml"),
         ("fit", ["--config", "broken.yaml"], "config"),
         ("fit", ["--model.learning_rte", "1"], "model.learning_rte"),
+        ("fit", ["--model.learning_rat", "1"], "model.learning_rat"),
         ("fit", ["--model.learning_rate", "fast"], "model.learning_rate"),
         ("fit", ["--model.learning_rate", "-1"], "model.learning_rate must be above 0, got -1"),
         ("fit", ["--data.batch_size", "0"], "data.batch_size must be at least 1, got 0"),
@@ -325,7 +326,7 @@ def test_error_in_a_worker_is_one_line_too(monkeypatch, capsys):
     except InputError:
         wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
     monkeypatch.setattr(fit, "build", lambda arguments: wrapped.reraise())
-    assert main(["fit"]) == 2
+    assert main(["fit", "--config", str(SMOKE)]) == 2
     assert capsys.readouterr().err == "mm: error: the folder 'photos' is gone; mount it again\n"
 
 
@@ -394,3 +395,17 @@ def test_two_ranks(tmp_path):
     for subset in SUBSETS:
         expected = float(row[f"val/{subset}/ssim"])
         assert kept["training"]["scores"][f"val/{subset}/ssim"] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test"])
+def test_a_configuration_is_asked_for(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--model.learning_rate", "1e-3"]) == 2
+    assert "needs a configuration: --config experiments/smoke.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_scoring_asks_for_a_checkpoint(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert mm(command, tmp_path) == 2
+    assert f"mm {command} needs --ckpt_path" in capsys.readouterr().err
