@@ -28,8 +28,6 @@ from mm.synthesis.motion import MotionGenerator
 # the peak between the points, and sinc(2 / 24) of that in differences.
 _LATTICE_SPACING = 2.0
 _LEAST_SEEN = 0.95
-# The same of the gradient, which differences over the lattice's spacing flatten besides.
-_LEAST_GRADIENT_SEEN = 0.9
 
 
 @dataclass(frozen=True)
@@ -112,13 +110,18 @@ class MotionLimits:
 
 
 def _lattice(height: float, width: float, device: torch.device) -> tuple[Tensor, int, int]:
-    """Return points (1, N, 2) that cover a layer, px about its centre, and how many rows and columns."""
-    rows = math.ceil(height / _LATTICE_SPACING) + 1
-    columns = math.ceil(width / _LATTICE_SPACING) + 1
-    y = torch.linspace(-height / 2, height / 2, rows, device=device)
-    x = torch.linspace(-width / 2, width / 2, columns, device=device)
+    """Return points (1, N, 2) that cover a layer, px about its centre, and how many rows and columns.
+
+    There is one row and one column more on each side, for the differences at the layer's edge.
+    """
+    lines = []
+    for length in (height, width):
+        steps = math.ceil(length / _LATTICE_SPACING)
+        reach = length / 2 * (1 + 2 / steps)
+        lines.append(torch.linspace(-reach, reach, steps + 3, device=device))
+    y, x = lines
     grid = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)
-    return grid.reshape(1, -1, 2), rows, columns
+    return grid.reshape(1, -1, 2), len(y), len(x)
 
 
 def measure_field(
@@ -147,7 +150,8 @@ def measure_field(
     points = points.expand(layers, -1, -1)
     field = generator.displacement(points, parameters, one).expand(layers, rows * columns, 2)
     field = field.reshape(layers, rows, columns, 2)
-    along_x = field.diff(dim=2)[:, :-1] * ((columns - 1) / width)
-    along_y = field.diff(dim=1)[:, :, :-1] * ((rows - 1) / height)
+    along_x = field.diff(dim=2)[:, :-1] * ((columns - 3) / width)
+    along_y = field.diff(dim=1)[:, :, :-1] * ((rows - 3) / height)
     gradient = (along_x.square() + along_y.square()).sum(-1).sqrt()
-    return field.norm(dim=-1).amax(dim=(1, 2)) / _LEAST_SEEN, gradient.amax(dim=(1, 2)) / _LEAST_GRADIENT_SEEN
+    inside = field[:, 1:-1, 1:-1].norm(dim=-1)
+    return inside.amax(dim=(1, 2)) / _LEAST_SEEN, gradient.amax(dim=(1, 2)) / _LEAST_SEEN
