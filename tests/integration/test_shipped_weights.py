@@ -34,6 +34,7 @@ def test_the_demo_meets_its_limits(tmp_path: Path, capsys: pytest.CaptureFixture
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert report["gain"] == pytest.approx(1.0, abs=0.15)
     assert report["motion_met"]
+    assert [region["gain"] for region in report["regions"]] == pytest.approx([1.0] * 5, abs=0.15)
     assert report["still_met"]
     assert "NOT met" not in capsys.readouterr().out
 
@@ -47,5 +48,5 @@ def test_it_comes_closer_to_the_truth_than_the_input_does() -> None:
     a, b, truth = (torch.stack(part) for part in zip(*triplets, strict=True))
     a, b = record(a), record(b)
     output = network.magnify_pair(a, b, 10.0)
-    assert (output - truth).abs().mean() < 0.75 * (b - truth).abs().mean()
-    assert float(motion_gain(a, output, truth).nanmedian()) > 0.6
+    assert (output - truth).abs().mean() < 0.6 * (b - truth).abs().mean()
+    assert float(motion_gain(a, output, truth).nanmedian()) > 0.8
