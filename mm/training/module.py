@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mm.errors import InputError
-from mm.networks import MagnificationNetwork, NetworkConfig
+from mm.networks import MagnificationNetwork, NetworkConfig, load
 from mm.training.losses import PAPER_WEIGHT, Representations, loss_terms, total_loss
 from mm.training.schedule import Schedule, rate_fraction
 from mm.training.scores import SubsetScores
@@ -49,6 +49,8 @@ class MagnificationModule(pl.LightningModule):
         channels_last: lay activations out as NHWC, which is faster on CPUs and on GPUs with tensor cores.
         compile: pass the training step's forward pass through ``torch.compile``.
         fused: use the fused Adam kernel. It cannot be joined with gradient clipping under ``16-mixed``.
+        initial_weights: what :func:`mm.networks.load` takes (a shipped name, a file), to go on from; None
+            for a fresh network. A checkpoint that a run resumes from wins over it.
         gain_samples: validation samples a subset whose motion is measured; see :class:`SubsetScores`.
 
     Raises:
@@ -71,6 +73,7 @@ class MagnificationModule(pl.LightningModule):
         compile: bool = False,
         fused: bool = False,
         gain_samples: int = 32,
+        initial_weights: str | None = None,
     ) -> None:
         super().__init__()
         config = (
@@ -88,6 +91,7 @@ class MagnificationModule(pl.LightningModule):
             f"model.final_learning_rate must be between 0 and model.learning_rate ({learning_rate:g}), "
             f"got {final_learning_rate:g}",
         )
+        # Not the initial weights: a checkpoint has its own.
         # Plain values only, so that a checkpoint loads with weights_only=True and needs no class of ours.
         self.save_hyperparameters(
             {
@@ -109,6 +113,14 @@ class MagnificationModule(pl.LightningModule):
             logger=False,
         )
         self.network = MagnificationNetwork(config)
+        if initial_weights is not None:
+            known = load(initial_weights)
+            _check(
+                known.config == config,
+                f"model.initial_weights {initial_weights!r} is another architecture than "
+                f"model.network_config: {known.config} and {config}",
+            )
+            self.network.load_state_dict(known.state_dict())
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Kept as a network of its own (its keys in a checkpoint are "ema.<parameter>"): validation and export

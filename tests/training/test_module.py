@@ -11,7 +11,7 @@ import torch
 
 from mm.errors import InputError
 from mm.networks import MagnificationNetwork, NetworkConfig
-from mm.networks.weights import load
+from mm.networks.weights import load, save
 from mm.training import AtomicCheckpointIO, LastCheckpoint, MagnificationModule
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*GPU available.*")
@@ -268,3 +268,16 @@ def test_cosine_needs_a_length(data, trainer, tiny):
         trainer(max_steps=-1, max_epochs=-1, max_time="00:00:00:01").fit(
             MagnificationModule(tiny, schedule="cosine"), data()
         )
+
+
+def test_goes_on_from_weights(tiny, tmp_path):
+    known = MagnificationNetwork(NetworkConfig(**tiny))
+    path = tmp_path / "known.safetensors"
+    save(known, path, {})
+    module = MagnificationModule(NetworkConfig(**tiny), ema_decay=0.9, initial_weights=str(path))
+    for network in (module.network, module.ema):
+        assert all(torch.equal(a, b) for a, b in zip(network.parameters(), known.parameters(), strict=True))
+    # A checkpoint must load where that file is not.
+    assert "initial_weights" not in module.hparams
+    with pytest.raises(InputError, match="another architecture"):
+        MagnificationModule(NetworkConfig(), initial_weights=str(path))
