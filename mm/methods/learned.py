@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.networks.magnification import MULTIPLE, MagnificationNetwork, check_factor, check_frames
+from mm.methods.stream import FrameStream, Mode
+from mm.networks.magnification import MULTIPLE, MagnificationNetwork
 from mm.networks.weights import load
 from mm.precision import exact_arithmetic
 from mm.registry import methods
-from mm.temporal import Band, TemporalFilter, from_band
+from mm.temporal import Band
+from mm.temporal.base import Aligned
 
-Mode = Literal["static", "dynamic", "temporal"]
 Precision = Literal["32", "bf16"]
 
 
 @methods.register("learned")
-class LearnedMagnifier:
+class LearnedMagnifier(FrameStream):
     """Magnifies a stream of frames with the network; see :class:`mm.methods.Magnifier` for the interface.
 
     Each frame is encoded once. What motion is measured against depends on the mode (the paper, section 3.3):
@@ -68,43 +69,18 @@ class LearnedMagnifier:
         precision: Precision = "32",
         device: str | torch.device | None = None,
     ) -> None:
-        check_factor(factor, 1)
-        if mode not in get_args(Mode):
-            raise InputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
         if precision not in get_args(Precision):
             raise InputError(f"precision must be 32 or bf16, got {precision!r}")
-        if batch < 1:
-            raise InputError(f"batch must be at least 1 frame, got {batch}")
-        if mode == "temporal" and band is None:
-            raise InputError(
-                "temporal mode needs a band of frequencies to magnify; give --low, --high and --fps"
-            )
-        if mode != "temporal" and band is not None:
-            raise InputError(
-                f"{mode} mode magnifies all frequencies, but a band of {band.low:g} Hz to {band.high:g} Hz "
-                "was given; choose temporal mode, or leave the band out"
-            )
+        super().__init__(factor, mode, band, batch)
         if network is None or isinstance(network, (str, Path)):
             network = load(network, device="cpu" if device is None else device)
         elif device is not None:
             network = network.to(device)
         self.network = network.eval()
-        self.factor = float(factor)
-        self.mode = mode
-        self.band = band
-        self.batch = batch
         self.precision = precision
-        self.filter: TemporalFilter | None = None
-        if band is not None:
-            # Half precision of a shape's difference from the first frame's, not of the shape: what stands
-            # still is kept exactly, what moves to 1 part in 4096 of its change.
-            self.filter = from_band(band, storage=torch.float16)
-        self._reset()
 
     def _reset(self) -> None:
-        self._size: tuple[int, int] | None = None
-        self._home = torch.device("cpu")
-        self._waiting: Tensor | None = None
+        super()._reset()
         self._reference: Tensor | None = None
         self._textures: deque[Tensor] = deque()
 
@@ -112,63 +88,6 @@ class LearnedMagnifier:
     def device(self) -> torch.device:
         """Where the network works."""
         return next(self.network.parameters()).device
-
-    def push(self, frames: Tensor) -> Tensor:
-        """Take the next frames (n, 3, H, W) in [0, 1]; return finished ones (m, 3, H, W) in [0, 1].
-
-        Frames that do not fill a batch wait, and in temporal mode all wait for the filter's look-ahead too.
-
-        Raises:
-            InputError: for frames that the network cannot take (NaN, outside [0, 1], under 8 px, another size
-                than before).
-        """
-        if frames.ndim != 4:
-            raise InputError(f"frames must be of shape (n, 3, H, W), got {tuple(frames.shape)}")
-        check_frames(frames, "frames")
-        size = (frames.shape[-2], frames.shape[-1])
-        if self._size is not None and size != self._size:
-            raise InputError(
-                f"the frame size changes from {self._size[1]}×{self._size[0]} to {size[1]}×{size[0]} px "
-                "within the clip; cut the clip there"
-            )
-        self._size, self._home = size, frames.device
-        frames = frames.to(self.device, torch.float32)
-        if self._waiting is not None:
-            frames = torch.cat([self._waiting, frames])
-        whole = len(frames) - len(frames) % self.batch
-        # A copy, so as not to hold the caller's whole chunk.
-        self._waiting = frames[whole:].clone() if whole < len(frames) else None
-        return self._join(self._magnify(frames[:whole]))
-
-    def flush(self) -> Tensor:
-        """End the clip and return the frames (m, 3, H, W) that were waiting.
-
-        Raises:
-            InputError: in temporal mode, for a clip shorter than the filter needs.
-        """
-        nothing = self._join(())
-        return torch.cat([nothing, *self.flush_parts()])
-
-    def flush_parts(self) -> Iterator[Tensor]:
-        """As :meth:`flush`, a batch at a time: read it to its end.
-
-        A filter that looks ahead for seconds leaves hundreds of frames to its end: finished all at once, they
-        would take about as much memory again as the representations in which they wait.
-
-        Raises:
-            InputError: as :meth:`flush`.
-        """
-        rest = self._rest()
-        try:
-            while True:
-                # Not around the yield: the caller's own code must keep its gradients.
-                with torch.no_grad():
-                    part = next(rest, None)
-                if part is None:
-                    return
-                yield part
-        finally:
-            self._reset()
 
     def memory(self, height: int, width: int, frames: int) -> int:
         """Bytes held between calls; a call needs beside it the network's own, which grows with ``batch``."""
@@ -186,7 +105,7 @@ class LearnedMagnifier:
         line = f"learned, {self.mode}, factor {self.factor:g}, {self.precision} on {self.device}"
         return line if self.filter is None else f"{line}; {self.filter.describe()}"
 
-    def _magnify(self, frames: Tensor) -> Iterator[Tensor]:
+    def _work(self, frames: Tensor) -> Iterator[Tensor]:
         for batch in frames.split(self.batch) if len(frames) else ():
             # What motion is read from is not rounded: by default CUDA's convolutions use TensorFloat-32.
             with exact_arithmetic(self.device):
@@ -196,14 +115,7 @@ class LearnedMagnifier:
             else:
                 self._textures.extend(texture.half())
                 for moving in self.filter.push_aligned(shape):
-                    yield from self._temporal(moving.input, moving.band)
-
-    def _rest(self) -> Iterator[Tensor]:
-        if self._waiting is not None:
-            yield from self._magnify(self._waiting)
-        if self.filter is not None:
-            for moving in self.filter.flush_aligned():
-                yield from self._temporal(moving.input, moving.band)
+                    yield from self._released(moving)
 
     def _references(self, shape: Tensor) -> Tensor:
         """The shapes that the motion of ``shape`` (n, C, h, w) is measured against."""
@@ -214,8 +126,9 @@ class LearnedMagnifier:
         self._reference = shape[-1:].clone()
         return torch.cat([known, shape[:-1]])
 
-    def _temporal(self, shape: Tensor, band: Tensor) -> Iterator[Tensor]:
-        for some, passed in zip(shape.split(self.batch), band.split(self.batch), strict=True):
+    def _released(self, aligned: Aligned) -> Iterator[Tensor]:
+        shapes, bands = aligned.input.split(self.batch), aligned.band.split(self.batch)
+        for some, passed in zip(shapes, bands, strict=True):
             texture = torch.stack([self._textures.popleft() for _ in some]).float()
             yield self._decode(texture, some - passed, some)
 
@@ -226,11 +139,3 @@ class LearnedMagnifier:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             frames = self.network.decode(texture, shape, self._size)
         return frames.float().clamp(0, 1).to(self._home)
-
-    def _join(self, parts: Iterable[Tensor]) -> Tensor:
-        # Not inference_mode: its tensors may not be written to outside it, which is a trap for the caller.
-        with torch.no_grad():
-            done = list(parts)
-        if done:
-            return torch.cat(done)
-        return torch.empty(0, 3, *(self._size or (0, 0)), device=self._home)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.methods.eulerian import EulerianMagnifier, Parts
-from mm.methods.learned import Mode
 from mm.methods.pyramids import laplacian
+from mm.methods.stream import Mode
 from mm.registry import methods
 from mm.temporal import Band
 

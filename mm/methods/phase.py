@@ -13,9 +13,9 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.methods.eulerian import EulerianMagnifier, Parts
-from mm.methods.learned import Mode
 from mm.methods.linear import luminance
 from mm.methods.pyramids.steerable import Angular, SteerablePyramid, check_options
+from mm.methods.stream import Mode
 from mm.registry import methods
 from mm.temporal import Band
 
