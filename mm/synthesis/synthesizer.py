@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -42,6 +44,8 @@ class Synthesizer(nn.Module):
         object_size: side of the patch that holds an object, px; by default 0.45 of the frame's shorter side.
         max_objects: patches in a sample.
         subsets: the recipes that the batch's ``subset`` indexes.
+        noise_distribution: of the noise's standard deviation within its range; "log-uniform" makes as many
+            samples between 0.001 and 0.01 as between 0.01 and 0.1, and needs a range that begins above 0.
     """
 
     _background_moves: Tensor
@@ -64,6 +68,7 @@ class Synthesizer(nn.Module):
         object_size: int | None = None,
         max_objects: int = 15,
         subsets: tuple[Recipe, ...] = SUBSETS,
+        noise_distribution: Literal["uniform", "log-uniform"] = "uniform",
     ) -> None:
         super().__init__()
         self.limits = limits or MotionLimits()
@@ -74,7 +79,12 @@ class Synthesizer(nn.Module):
         _check_range("antialias", antialias, 0.1)
         if supersampling < 1:
             raise InputError(f"supersampling must be at least 1, got {supersampling}")
+        if noise_distribution not in ("uniform", "log-uniform"):
+            raise InputError(f"noise_distribution must be uniform or log-uniform, got {noise_distribution!r}")
+        if noise_distribution == "log-uniform" and noise[0] <= 0:
+            raise InputError(f"log-uniform noise needs a range that begins above 0, got {noise}")
         self.noise = noise
+        self.noise_distribution = noise_distribution
         self.antialias = antialias
         self.colour = colour
         self.clean_target = clean_target
@@ -185,7 +195,11 @@ class Synthesizer(nn.Module):
         observed = [xa, xb, xb_perturbed, y_perturbed] + ([] if self.clean_target else [y])
         frames = torch.stack(observed, dim=1)
         shape = tuple(frames.shape[1:])
-        strength = random.between("noise strength", *self.noise)
+        if self.noise_distribution == "uniform":
+            strength = random.between("noise strength", *self.noise)
+        else:
+            low, high = self.noise
+            strength = low * (high / low) ** random.uniform("noise strength")
         frames = photon_noise(frames, strength, random.normal("noise", *shape))
         frames = quantise(frames, random.uniform("rounding", *shape))
         out = dict(zip(("xa", "xb", "xb_perturbed", "y_perturbed", "y"), frames.unbind(1), strict=False))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -17,6 +17,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from mm.errors import InputError
 from mm.networks import MagnificationNetwork, NetworkConfig, load
 from mm.training.losses import PAPER_WEIGHT, Representations, loss_terms, total_loss
+from mm.training.muon import Muon, hidden_and_other
 from mm.training.schedule import Schedule, rate_fraction
 from mm.training.scores import SubsetScores
 
@@ -52,6 +53,9 @@ class MagnificationModule(pl.LightningModule):
         initial_weights: what :func:`mm.networks.load` takes (a shipped name, a file), to go on from; None
             for a fresh network. A checkpoint that a run resumes from wins over it.
         gain_samples: validation samples a subset whose motion is measured; see :class:`SubsetScores`.
+        optimizer: ``adam`` (the paper), or ``muon``: orthogonalised momentum for the hidden convolutions and
+            Adam for the rest, which learns more from as many samples; see :class:`mm.training.muon.Muon`.
+            It knows no weight decay and no fused kernel.
 
     Raises:
         InputError: for a value out of range.
@@ -74,6 +78,7 @@ class MagnificationModule(pl.LightningModule):
         fused: bool = False,
         gain_samples: int = 32,
         initial_weights: str | None = None,
+        optimizer: Literal["adam", "muon"] = "adam",
     ) -> None:
         super().__init__()
         config = (
@@ -90,6 +95,12 @@ class MagnificationModule(pl.LightningModule):
             0 <= final_learning_rate <= learning_rate,
             f"model.final_learning_rate must be between 0 and model.learning_rate ({learning_rate:g}), "
             f"got {final_learning_rate:g}",
+        )
+        _check(optimizer in ("adam", "muon"), f"model.optimizer must be adam or muon, got {optimizer!r}")
+        _check(
+            optimizer == "adam" or not (weight_decay or fused),
+            "model.optimizer muon has no weight decay and no fused kernel; leave model.weight_decay and "
+            "model.fused out, or use adam",
         )
         # Not the initial weights: a checkpoint has its own.
         # Plain values only, so that a checkpoint loads with weights_only=True and needs no class of ours.
@@ -108,6 +119,7 @@ class MagnificationModule(pl.LightningModule):
                 "channels_last": channels_last,
                 "compile": compile,
                 "fused": fused,
+                "optimizer": optimizer,
                 "gain_samples": gain_samples,
             },
             logger=False,
@@ -219,15 +231,9 @@ class MagnificationModule(pl.LightningModule):
         self._check_finite()
 
     def configure_optimizers(self) -> Any:
-        """Return Adam and, unless the rate is constant from the first step, its schedule."""
+        """Return the optimiser and, unless the rate is constant from the first step, its schedule."""
         options = self.hparams
-        optimizer = torch.optim.Adam(
-            self.network.parameters(),
-            lr=options["learning_rate"],
-            betas=tuple(options["betas"]),
-            weight_decay=options["weight_decay"],
-            fused=options["fused"] or None,
-        )
+        optimizer = self._optimizer()
         if options["schedule"] == "constant" and options["warmup_steps"] == 0:
             return optimizer
         total = self._total_steps() if options["schedule"] == "cosine" else 0
@@ -241,6 +247,19 @@ class MagnificationModule(pl.LightningModule):
         # A lambda, not the partial: the scheduler would put a callable object's state into the checkpoint.
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        options = self.hparams
+        betas = tuple(options["betas"])
+        if options["optimizer"] == "muon":
+            return Muon(hidden_and_other(self.network), lr=options["learning_rate"], betas=betas)
+        return torch.optim.Adam(
+            self.network.parameters(),
+            lr=options["learning_rate"],
+            betas=betas,
+            weight_decay=options["weight_decay"],
+            fused=options["fused"] or None,
+        )
 
     def _total_steps(self) -> int:
         if self.hparams["total_steps"] is not None:

@@ -350,6 +350,8 @@ def test_layers_of_another_size_are_refused(make_batch: MakeBatch) -> None:
     [
         ({"noise": (0.1, 0.05)}, r"noise must be a range .* got \(0.1, 0.05\)"),
         ({"noise": (0.0, 3.0)}, "3 of 255 is 0.0118"),
+        ({"noise": (0.0, 0.1), "noise_distribution": "log-uniform"}, "begins above 0"),
+        ({"noise_distribution": "normal"}, "uniform or log-uniform, got 'normal'"),
         ({"antialias": (0.0, 1.0)}, "antialias must be a range"),
         ({"supersampling": 0}, "supersampling must be at least 1, got 0"),
         ({"kernel": "bicubic"}, "no interpolation kernel is called 'bicubic'"),
@@ -366,3 +368,13 @@ def test_bad_settings(arguments: dict[str, Any], message: str) -> None:
 
 def test_is_a_module() -> None:
     assert isinstance(small(), nn.Module)
+
+
+def test_log_uniform_noise_has_as_many_samples_in_each_decade(make_batch: MakeBatch) -> None:
+    """A third of the strengths from 0.0002 to 0.2 lie in each of the three decades."""
+    synthesizer = small(height=32, width=32, noise=(0.0002, 0.2), noise_distribution="log-uniform")
+    out = synthesizer(make_batch(synthesizer.geometry, list(range(48)), [STATIC] * 48))
+    difference = (out["xb"] - out["xa"]).flatten(1).std(dim=1) / 2**0.5
+    # Below 0.002 the rounding to 8 bits hides the noise; above, clamping takes some of the strongest away.
+    assert 0.5 < float((difference < 0.012).float().mean()) < 0.8
+    assert float((difference > 0.03).float().mean()) > 0.1
