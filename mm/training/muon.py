@@ -57,7 +57,7 @@ class Muon(torch.optim.Optimizer):
         )
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step; return what the closure returns."""
         loss = None
         if closure is not None:
@@ -71,6 +71,7 @@ class Muon(torch.optim.Optimizer):
     def _orthogonal_step(self, group: dict[str, Any], parameters: Iterable[nn.Parameter]) -> None:
         alike: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = {}
         for p in parameters:
+            assert p.grad is not None
             state = self.state[p]
             if not state:
                 state["momentum"] = torch.zeros_like(p)
@@ -88,6 +89,7 @@ class Muon(torch.optim.Optimizer):
     def _adam_step(self, group: dict[str, Any], parameters: Iterable[nn.Parameter]) -> None:
         fast, slow = group["betas"]
         for p in parameters:
+            assert p.grad is not None
             state = self.state[p]
             if not state:
                 state |= {"step": 0, "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}

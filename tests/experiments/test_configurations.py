@@ -9,7 +9,8 @@ import pytest
 from mm.cli.fit import MagnificationCLI, build
 
 FOLDER = Path(__file__).parents[2] / "experiments"
-CONFIGURATIONS = sorted(FOLDER.rglob("*.yaml"))
+# A sweep is no configuration of a run; tests/experiments/test_sweeps.py holds those.
+CONFIGURATIONS = sorted(path for path in FOLDER.rglob("*.yaml") if path.parent.name != "sweeps")
 
 
 def made(path: Path, folder: Path, *options: str) -> MagnificationCLI:
@@ -23,7 +24,10 @@ def made(path: Path, folder: Path, *options: str) -> MagnificationCLI:
         "--trainer.devices",
         "1",
     ]
-    return build(["--config", str(path), *fixed, *options], run=False)
+    # An ablation says only what differs from its base.
+    base = path.parent / "base.yaml"
+    under = ["--config", str(base)] if base.is_file() and base != path else []
+    return build([*under, "--config", str(path), *fixed, *options], run=False)
 
 
 def test_there_are_the_three_that_are_promised():

@@ -1,0 +1,114 @@
+"""Trains every ablation in this folder, measures all of them side by side, and writes the table.
+
+    python experiments/ablations/run.py --photographs FOLDER --cutouts FOLDER --out runs/ablations
+
+What was trained before is not trained again: a run that was stopped goes on where it stood. The first table
+has the SSIM with the truth at 10 px of output (the sub-pixel test), the second the gain on pictures, each
+beside the base; then the seconds of training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BASE = "base"
+# px of input motion of the sub-pixel test; motions and factors of the gain
+MOTIONS = "0.05,0.2,1"
+GAIN_MOTIONS, GAIN_FACTORS = "0.02,0.05,0.1,0.3,1", "2,10,50"
+
+
+def names() -> list[str]:
+    """Return the base and what differs from it by one choice."""
+    return [BASE, *sorted(path.stem for path in HERE.glob("*.yaml") if path.stem != BASE)]
+
+
+def train(name: str, out: Path, extra: list[str]) -> None:
+    """Train one to its end, unless it is there."""
+    folder = out / name
+    done = folder / "seconds"
+    if done.is_file():
+        return
+    configs = [HERE / f"{BASE}.yaml", *([] if name == BASE else [HERE / f"{name}.yaml"])]
+    command = [sys.executable, "-m", "mm", "fit"]
+    command += [word for path in configs for word in ("--config", str(path))]
+    command += ["--trainer.default_root_dir", str(folder), *extra]
+    if (folder / "checkpoints" / "last.ckpt").is_file():
+        command += ["--ckpt_path", "last"]
+    begun = time.monotonic()
+    subprocess.run(command, check=True)
+    done.write_text(f"{time.monotonic() - begun:.0f}\n")
+
+
+def measure(measurement: str, found: list[str], out: Path, options: list[str]) -> list[dict[str, str]]:
+    """Run ``mm evaluate`` with every network as a column, and return the lines of its CSV."""
+    columns = ",".join(f"{name}={out / name / 'checkpoints' / 'last.ckpt'}" for name in found)
+    command = [sys.executable, "-m", "mm", "evaluate", measurement, "--methods", columns, "--size", "128x128"]
+    subprocess.run([*command, "--out", str(out / "scores"), *options], check=True)
+    with (out / "scores" / f"{measurement}.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def table(rows: list[dict[str, str]], found: list[str], value: str) -> Iterator[str]:
+    """Return a Markdown table: a line a network, a column a level; the mean over the renderers."""
+    levels = list(dict.fromkeys((row["motion"], row["factor"]) for row in rows))
+    yield "| network | " + " | ".join(f"{float(m):g} px ×{float(f):g}" for m, f in levels) + " |"
+    yield "|---|" + "---:|" * len(levels)
+    for name in found:
+        cells = []
+        for level in levels:
+            numbers = [
+                float(r[value]) for r in rows if r["method"] == name and (r["motion"], r["factor"]) == level
+            ]
+            cells.append(f"{sum(numbers) / len(numbers):.3f}")
+        yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    """Train, measure, and write RESULTS.md into the output folder."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", help="which (default: all)")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--photographs", help="folder to train and measure on (default: procedural)")
+    parser.add_argument("--cutouts", help="folder of objects (default: procedural)")
+    parser.add_argument("--evaluation", help="folder of photographs to measure on (default: procedural)")
+    parser.add_argument("--steps", type=int, help="another length of training, optimiser steps")
+    parser.add_argument("--count", type=int, default=4, help="scenes to measure on")
+    parser.add_argument("--only-measure", action="store_true", help="of what is trained already")
+    args = parser.parse_args()
+    unknown = sorted(set(args.names) - set(names()))
+    if unknown:
+        parser.error(f"no ablation is called {unknown[0]!r}; there are {', '.join(names())}")
+    extra = []
+    for option in ("photographs", "cutouts"):
+        if getattr(args, option):
+            extra += [f"--data.{option}", f"[{getattr(args, option)}]"]
+    if args.steps:
+        extra += ["--trainer.max_steps", str(args.steps)]
+    wanted = args.names or names()
+    for name in [] if args.only_measure else wanted:
+        train(name, args.out, extra)
+    found = [name for name in wanted if (args.out / name / "seconds").is_file()]
+    shared = ["--count", str(args.count), "--seed", "0"]
+    if args.evaluation:
+        shared += ["--photographs", args.evaluation]
+    subpixel = measure("subpixel", found, args.out, [*shared, "--levels", MOTIONS, "--no-gain"])
+    gain = measure("gain", found, args.out, [*shared, "--levels", GAIN_MOTIONS, "--factors", GAIN_FACTORS])
+    pictures = [row for row in gain if row["content"] == "picture"]
+    lines = ["SSIM with the truth, everything moving, 10 px of output:", ""]
+    lines += [*table(subpixel, ["input", *found], "ssim"), "", "Gain on pictures (1 is right):", ""]
+    lines += [*table(pictures, ["input", *found], "gain"), "", "Seconds of training:", ""]
+    lines += [f"{name} {(args.out / name / 'seconds').read_text().strip()}" for name in found]
+    text = "\n".join(lines) + "\n"
+    (args.out / "RESULTS.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

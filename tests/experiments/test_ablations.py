@@ -1,0 +1,73 @@
+"""The ablations: each differs from the base by its one choice; the script trains, measures, tabulates."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import yaml
+
+FOLDER = Path(__file__).parents[2] / "experiments" / "ablations"
+
+
+@pytest.fixture
+def script():
+    spec = importlib.util.spec_from_file_location("ablations", FOLDER / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def leaves(tree: dict, at: tuple = ()) -> dict:
+    found = {}
+    for key, value in tree.items():
+        found |= leaves(value, (*at, key)) if isinstance(value, dict) else {(*at, key): value}
+    return found
+
+
+def test_each_differs_from_the_base_in_what_it_says(script):
+    base = leaves(yaml.safe_load((FOLDER / "base.yaml").read_text()))
+    for name in script.names()[1:]:
+        own = leaves(yaml.safe_load((FOLDER / f"{name}.yaml").read_text()))
+        changed = {key for key, value in own.items() if base.get(key) != value}
+        assert changed, f"{name} is the base"
+        assert len(changed) <= 3, f"{name} is more than one choice"
+
+
+def test_the_table_has_a_line_a_network_and_the_mean_over_renderers(script):
+    cells = [("base", "fourier", 0.5), ("base", "project", 0.7), ("adam", "fourier", 1)]
+    rows = [
+        {"method": name, "motion": "0.10", "factor": "10.0", "renderer": renderer, "gain": str(value)}
+        for name, renderer, value in cells
+    ]
+    lines = list(script.table(rows, ["base", "adam"], "gain"))
+    assert lines[0] == "| network | 0.1 px ×10 |"
+    assert lines[2:] == ["| base | 0.600 |", "| adam | 1.000 |"]
+
+
+def test_an_ablation_that_is_none_is_named(script, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["run.py", "adma"])
+    with pytest.raises(SystemExit):
+        script.main()
+    assert "no ablation is called 'adma'" in capsys.readouterr().err
+
+
+def test_two_short_trainings_end_in_a_table(script, monkeypatch, tmp_path, capfd):
+    """The whole way, on the network of the smoke configuration."""
+    smoke = yaml.safe_load((FOLDER.parent / "smoke.yaml").read_text())
+    smoke["trainer"] |= {"limit_val_batches": 0, "max_steps": 2}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(smoke))
+    (tmp_path / "lambda-0.yaml").write_text("model: {loss_weight: 0.0}\n")
+    monkeypatch.setattr(script, "HERE", tmp_path)
+    monkeypatch.setattr(script, "MOTIONS", "1")
+    monkeypatch.setattr(script, "GAIN_MOTIONS", "1")
+    monkeypatch.setattr(script, "GAIN_FACTORS", "2")
+    monkeypatch.setattr("sys.argv", ["run.py", "--out", str(tmp_path / "out"), "--count", "1"])
+    script.main()
+    text = (tmp_path / "out" / "RESULTS.md").read_text()
+    assert text.count("| base |") == text.count("| lambda-0 |") == 2
+    # Trained once: a second call measures alone.
+    trained = (tmp_path / "out" / "base" / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    script.train("base", tmp_path / "out", [])
+    assert (tmp_path / "out" / "base" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == trained
