@@ -156,7 +156,7 @@ def run(args: argparse.Namespace) -> None:
         plugins.load_plugins(args.plugins)
         device = choose_device(args.device)
         methods = contenders([text for text in args.methods.split(",") if text.strip()], device)
-        pictures = _pictures(args, max(height, width))
+        pictures, held_out = _pictures(args, max(height, width))
         renderers = chosen_renderers(args.renderer)
         job = _job(_Setup(args, levels, factors, (height, width), methods, pictures, renderers, device))
         _prepare_folder(args.out)
@@ -176,6 +176,7 @@ def run(args: argparse.Namespace) -> None:
         "size": [width, height],
         "rounding": args.rounding,
         "photographs": args.photographs or "procedural",
+        "held_out": held_out,
         "cutouts": args.cutouts or "procedural",
         "device": str(device),
         "seconds": seconds,
@@ -184,6 +185,8 @@ def run(args: argparse.Namespace) -> None:
         (args.out / f"{args.measurement}.json").write_text(json.dumps(settings, indent=1) + "\n")
         files = [*job.write(args.out, found), f"{args.measurement}.json"]
     job.tell(console, found)
+    if args.photographs or args.cutouts:
+        console.print(held_out, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"scenes: {args.count}, in {seconds} s on {device}; see {args.out}/ for {', '.join(files)}",
         highlight=False,
@@ -326,13 +329,18 @@ def _physical(setup: _Setup) -> _Job:
     return _Job(steps, measure, write, _tell_physical)
 
 
-def _pictures(args: argparse.Namespace, longest: int) -> Pictures:
-    """Return the photographs and cut-outs that are named, or procedural ones."""
+def _pictures(args: argparse.Namespace, longest: int) -> tuple[Pictures, str]:
+    """Return the photographs and cut-outs that are named, or procedural ones; and how many are held out.
+
+    Of images that are not on the list of those that no training sees, nobody knows what a network was
+    trained on.
+    """
     import numpy as np
     import torch
     from torch import Tensor
 
     from mm.data.bank import ImageBank, ImageCache
+    from mm.data.held_out import held_out
     from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
     from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, build_source
     from mm.evaluation.content import OBJECT_SIZE, PLACE, Pictures
@@ -366,7 +374,9 @@ def _pictures(args: argparse.Namespace, longest: int) -> Pictures:
     def cutout(seed: int, index: int, number: int) -> Tensor:
         return tensor(before.draw(np.random.default_rng([seed, index, number + 1])))
 
-    return Pictures(photograph, cutout)
+    images = len(photographs) * bool(args.photographs) + len(cutouts) * bool(args.cutouts)
+    known = sum(len(held_out(source)) for source in (photographs, cutouts))
+    return Pictures(photograph, cutout), f"{known} of {images} images are on the list that no training sees"
 
 
 # -- arguments ---------------------------------------------------------------------------------------------

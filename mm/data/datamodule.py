@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import cv2
+import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, default_collate
 from mm.data.augmentation import Augmentation
 from mm.data.bank import ImageBank, ImageCache
 from mm.data.dataset import LayersDataset
+from mm.data.held_out import held_out
 from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
 from mm.data.sampling import FixedSampler, StreamLoader, StreamPosition, StreamSampler
 from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, ImageSource, NamedSource, build_source
@@ -142,7 +144,10 @@ class MagnificationDataModule(LightningDataModule):
             if cutouts is None
             else build_source(cutouts, FolderOfCutouts),
         )
-        parts = [split_indices(source, self.split) for source in sources]
+        parts = [
+            _without_held_out(split_indices(source, self.split), source, kind)
+            for source, kind in zip(sources, ("photograph", "cut-out"), strict=True)
+        ]
         # Each worker has a cache of its own.
         cache = ImageCache(self.cache_mb * _MEGABYTE // max(1, self.num_workers))
         for name in parts[0]:
@@ -309,6 +314,27 @@ class _RenderingCollate:
     def __call__(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         rendered: dict[str, Tensor] = self.synthesizer(default_collate(samples))
         return rendered
+
+
+def _without_held_out(
+    parts: dict[Stage, np.ndarray], source: ImageSource, kind: str
+) -> dict[Stage, np.ndarray]:
+    """Return the stages' indices without those of images that measurements are made on."""
+    known = held_out(source)
+    if not len(known):
+        return parts
+    warnings.warn(
+        f"{len(known)} of {len(source)} {kind}s are on the list that measurements are made on; "
+        "they are left out of training",
+        stacklevel=3,
+    )
+    kept = {stage: np.setdiff1d(indices, known) for stage, indices in parts.items()}
+    if not len(kept["train"]):
+        raise InputError(
+            f"all {kind}s for training are on the list that measurements are made on, which no training may "
+            "see; name another folder"
+        )
+    return kept
 
 
 def _derived_seed(seed: int, *names: str) -> int:

@@ -47,6 +47,13 @@ class ImageSource(ABC):
         must not depend on where the data set lies or on which other images there are.
         """
 
+    def file(self, index: int) -> Path | None:
+        """Return the file that image ``index`` is read from, or None if it is none of its own.
+
+        By it an image that measurements are made on is known and left out of training.
+        """
+        return None
+
 
 class _Folder(ImageSource):
     """Image files under some folders."""
@@ -84,6 +91,10 @@ class _Folder(ImageSource):
         if self.identify_by == "content":
             return hashlib.blake2b(self.files[index].read_bytes(), digest_size=16).hexdigest()
         return self._names[index]
+
+    def file(self, index: int) -> Path | None:
+        """Return the image's file."""
+        return self.files[index]
 
 
 @image_sources.register("photographs")
