@@ -41,7 +41,9 @@ class MotionLimits:
         min_factor: smallest factor.
         max_factor: largest factor.
         max_gradient: largest change of the magnified displacement per px; below 1, so that nothing folds.
-        distribution: "log-uniform" or "uniform", of the factor and of the amplitude.
+        distribution: "log-uniform" or "uniform", of the factor and of the amplitude; or "balanced": the
+            factor log-uniform, half of the amplitudes log-uniform and half uniform, so that neither small
+            output motions nor those near the limits are rare.
     """
 
     min_motion: float = 0.01
@@ -75,14 +77,24 @@ class MotionLimits:
             )
         if not 0 < self.max_gradient <= 0.5:
             raise InputError(f"max_gradient must be above 0 and at most 0.5, got {self.max_gradient}")
-        if self.distribution not in ("log-uniform", "uniform"):
-            raise InputError(f"distribution must be log-uniform or uniform, got {self.distribution!r}")
+        if self.distribution not in ("log-uniform", "uniform", "balanced"):
+            raise InputError(
+                f"distribution must be log-uniform, uniform or balanced, got {self.distribution!r}"
+            )
 
     def draw(self, low: Tensor | float, high: Tensor, u: Tensor) -> Tensor:
         """Return values in [low, high] for ``u`` uniform in [0, 1)."""
         if self.distribution == "uniform":
             return low + (high - low) * u
         return low * (high / low) ** u
+
+    def _draw_amplitude(self, low: Tensor, high: Tensor, u: Tensor) -> Tensor:
+        if self.distribution != "balanced":
+            return self.draw(low, high, u)
+        # The same number decides which half, and where in it.
+        logarithmic = low * (high / low) ** (2 * u)
+        linear = low + (high - low) * (2 * u - 1)
+        return torch.where(u < 0.5, logarithmic, linear)
 
     def factor(self, u: Tensor) -> Tensor:
         """Return factors for ``u`` uniform in [0, 1), of any shape."""
@@ -106,7 +118,7 @@ class MotionLimits:
         fold = self.max_gradient / (largest * gradient.clamp(min=1e-9))
         high = torch.minimum((self.max_magnified / largest).clamp(max=self.max_motion), fold * peak)
         low = torch.clamp(high, max=self.min_motion)
-        return self.draw(low, high, u) / peak
+        return self._draw_amplitude(low, high, u) / peak
 
 
 def _lattice(height: float, width: float, device: torch.device) -> tuple[Tensor, int, int]:

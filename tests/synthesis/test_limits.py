@@ -96,3 +96,16 @@ def test_below_factor_1_the_input_motion_is_limited() -> None:
 def test_bad_limits(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         MotionLimits(**arguments)  # type: ignore[arg-type]
+
+
+def test_balanced_amplitudes_are_half_on_each_scale() -> None:
+    limits = MotionLimits(min_motion=0.01, max_motion=10.0, max_magnified=30.0, distribution="balanced")
+    u = (torch.arange(10000) + 0.5) / 10000
+    one = torch.ones_like(u)
+    found = limits.amplitude(u, 3 * one, one, 0 * one)
+    assert float(found.min()) == pytest.approx(0.01, rel=1e-2)
+    assert float(found.max()) == pytest.approx(10.0, rel=1e-2)
+    # Below a tenth of the range: half × two decades of three, and half × (0.99 / 9.99).
+    assert float((found < 1.0).float().mean()) == pytest.approx(0.5 * 2 / 3 + 0.5 * 0.099, abs=0.01)
+    # The factor stays log-uniform: as many from 1 to 10 as from 10 to 100.
+    assert float((limits.factor(u) < 10).float().mean()) == pytest.approx(0.5, abs=0.01)
