@@ -14,6 +14,8 @@ from types import FrameType
 from mm.cli.notices import warnings_as_lines
 from mm.errors import InputError
 from mm.methods import clip
+from mm.methods.options import split
+from mm.methods.presets import PRESETS, Settings, preset
 from mm.plugins import load_plugins
 from mm.registry import methods
 from mm.temporal import FILTERS
@@ -32,14 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a video (.mp4, .m4v, .mov, .mkv); no suffix: a folder of PNG images",
     )
     what = parser.add_argument_group("what is magnified")
+    # No defaults where a preset may have a value: what is None was not given.
     what.add_argument(
-        "--factor", type=float, default=10.0, help="gain of the displacement; 1 changes nothing"
+        "--preset",
+        metavar="NAME",
+        help=f"begin from a named set of parameters: {', '.join(PRESETS)}; `mm presets` explains them",
+    )
+    what.add_argument(
+        "--factor", type=float, help="gain of the displacement; 1 changes nothing (default: 10)"
     )
     what.add_argument(
         "--mode",
         choices=("static", "dynamic", "temporal"),
-        default="static",
-        help="motion against the first frame, against the frame before, or within a band of frequencies",
+        help="motion against the first frame, against the frame before, or within a band of frequencies "
+        "(default: static)",
     )
     what.add_argument("--low", type=float, metavar="HZ", help="lower edge of the band")
     what.add_argument("--high", type=float, metavar="HZ", help="upper edge of the band")
@@ -49,7 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HZ",
         help="frames per second of capture, if the container's rate is not it",
     )
-    what.add_argument("--filter", choices=tuple(FILTERS), default="butter", help="the temporal filter")
+    what.add_argument("--filter", choices=tuple(FILTERS), help="the temporal filter (default: butter)")
+    what.add_argument(
+        "--order", type=int, metavar="N", help="of the Butterworth filters: 2, 4, 6 or 8; higher is steeper"
+    )
+    what.add_argument(
+        "--taps",
+        type=int,
+        metavar="N",
+        help="length of the fir filter in frames; if not given, the band decides",
+    )
     what.add_argument("--start", type=float, metavar="S", help="begin at this time of playback, seconds")
     what.add_argument("--end", type=float, metavar="S", help="stop before this time of playback, seconds")
     what.add_argument(
@@ -60,7 +77,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--scale", type=float, default=1.0, help="resize the frames first")
     how = parser.add_argument_group("how")
     how.add_argument(
-        "--method", default="learned", help=f"one of: {', '.join(sorted(methods))}, or a plug-in's"
+        "--method", help=f"one of: {', '.join(sorted(methods))}, or a plug-in's (default: learned)"
+    )
+    how.add_argument(
+        "-o",
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the method's own, such as orientations=8 for phase; can be given several times; "
+        "`mm methods NAME` lists them",
+    )
+    how.add_argument(
+        "--ignore-cuts", action="store_true", help="take the whole clip for one shot, cuts or not"
     )
     how.add_argument(
         "--plugins", nargs="+", default=[], metavar="PATH", help="a .py file, or a folder of them, to load"
@@ -86,6 +115,7 @@ def run(args: argparse.Namespace) -> None:
     """Magnify the clip and print what was done."""
     with _sigterm_cleans_up(), warnings_as_lines():
         load_plugins(args.plugins)
+        reveals = None if args.preset is None else preset(args.preset).reveals
         report = clip.magnify(
             args.input,
             args.output,
@@ -96,6 +126,10 @@ def run(args: argparse.Namespace) -> None:
             high=args.high,
             fps=args.fps,
             filter=args.filter,
+            order=args.order,
+            taps=args.taps,
+            options=split(args.option),
+            preset=args.preset,
             weights=args.weights,
             device=args.device,
             precision=args.precision,
@@ -107,10 +141,18 @@ def run(args: argparse.Namespace) -> None:
             lossless=args.lossless,
             crf=args.crf,
             batch=args.batch,
+            cuts=not args.ignore_cuts,
             progress=not args.quiet and sys.stdout.isatty(),
+            on_start=None if args.quiet or reveals is None else lambda settings: _announce(settings, reveals),
         )
     if not args.quiet:
         print("\n".join(summary(report)))
+
+
+def _announce(settings: Settings, reveals: str) -> None:
+    """Print what a preset and the command's own options come to, before the work."""
+    print(f"preset {settings.preset}: {reveals}")
+    print("\n".join(f"  {line}" for line in settings.lines()), flush=True)
 
 
 def summary(report: clip.ClipReport) -> list[str]:

@@ -16,13 +16,17 @@ from mm.errors import InputError
 COMMANDS = {
     "demo": ("mm.cli.demo", "render a clip with known, invisible motion, magnify it and report the error"),
     "magnify": ("mm.cli.magnify", "magnify the motion in a video or a folder of frames"),
+    "compare": ("mm.cli.compare", "several methods on one clip, side by side: a video, slices and a page"),
     "slice": ("mm.cli.slice", "draw an x–t or y–t slice of a video"),
+    "spectrum": ("mm.cli.spectrum", "find the frequencies at which something in a video moves"),
     "synthesize": ("mm.cli.synthesize", "write training triplets with their exact ground truth"),
     "evaluate": ("mm.cli.evaluate", "the paper's measurements, of one or several methods side by side"),
     "fit": ("mm.cli.fit", "train, from a YAML configuration"),
     "validate": ("mm.cli.fit", "score a checkpoint on the validation set"),
     "test": ("mm.cli.fit", "score a checkpoint on the test set"),
     "export": ("mm.cli.export", "turn a training checkpoint into weights with a card"),
+    "methods": ("mm.cli.methods", "list the methods, or the options of one"),
+    "presets": ("mm.cli.presets", "list the named sets of parameters, or show one"),
     "plugins": ("mm.cli.plugins", "list plug-ins, where they come from, and what failed to load"),
 }
 # These hand everything after the command to LightningCLI, which has a parser of its own.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
-import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,13 @@ from torch import Tensor
 from mm.device import choose_device
 from mm.errors import InputError
 from mm.methods.base import Magnifier
+from mm.methods.cuts import CutDetector, at_cuts
 from mm.methods.layout import Layout, Region
+from mm.methods.memory import check_memory
+from mm.methods.options import convert
+from mm.methods.presets import Settings, settle
 from mm.methods.reach import TRAINED_REACH, MotionWatch
+from mm.methods.shots import Shots
 from mm.networks.magnification import check_factor
 from mm.registry import methods
 from mm.temporal import Band
@@ -53,6 +58,8 @@ class ClipReport:
             by a rough estimate that is blind below some tenth of a px; None where the method has no limit to
             hold.
         trained_reach: the largest displacement after magnification that the method was made for, px.
+        cuts: the numbers of the frames, from 0, that begin a new shot.
+        settings: what the user and the preset settled on.
     """
 
     source: Path
@@ -66,6 +73,8 @@ class ClipReport:
     seconds: float
     largest_motion: float | None
     trained_reach: float | None
+    cuts: tuple[int, ...] = ()
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def speed(self) -> float:
@@ -77,13 +86,17 @@ def magnify(
     source: str | Path,
     target: str | Path,
     *,
-    factor: float = 10.0,
-    mode: str = "static",
-    method: str = "learned",
+    factor: float | None = None,
+    mode: str | None = None,
+    method: str | None = None,
     low: float | None = None,
     high: float | None = None,
     fps: float | None = None,
-    filter: str = "butter",
+    filter: str | None = None,
+    order: int | None = None,
+    taps: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    preset: str | None = None,
     weights: str | Path | None = None,
     device: str = "auto",
     precision: str = "32",
@@ -95,7 +108,9 @@ def magnify(
     lossless: bool = False,
     crf: float = DEFAULT_CRF,
     batch: int | None = None,
+    cuts: bool = True,
     progress: bool = False,
+    on_start: Callable[[Settings], None] | None = None,
 ) -> ClipReport:
     """Magnify the motion in a clip and write the result.
 
@@ -106,15 +121,21 @@ def magnify(
         source: a video file, or a folder of PNG, TIFF or JPEG images.
         target: a video file (.mp4, .m4v, .mov, .mkv), or a name without a suffix for a new folder of PNG
             images.
-        factor: total gain of the displacement, at least 0; 1 changes nothing.
-        mode: "static" (motion against the first frame), "dynamic" (against the frame before) or "temporal"
-            (motion of a band of frequencies).
-        method: a name in :data:`mm.registry.methods`.
+        factor: total gain of the displacement, at least 0; 1 changes nothing. None, as for all that a preset
+            can hold: what the preset says, or 10 without one.
+        mode: "static" (motion against the first frame, the default), "dynamic" (against the frame before) or
+            "temporal" (motion of a band of frequencies).
+        method: a name in :data:`mm.registry.methods`; "learned" by default.
         low: lower edge of the band, Hz.
         high: upper edge of the band, Hz; below half the capture rate.
         fps: frames per second of *capture*, which frequencies refer to; the container's rate if None. For a
             folder of images it is the rate of the output too (30 if None).
-        filter: a name in :data:`mm.temporal.FILTERS`.
+        filter: a name in :data:`mm.temporal.FILTERS`; "butter" by default.
+        order: of the Butterworth filters, 2 (default), 4, 6 or 8.
+        taps: the length of ``fir`` in frames.
+        options: the method's own parameters by name, see :func:`mm.methods.options.options_of`; values of
+            their type, or text as it would be typed.
+        preset: a name in :data:`mm.methods.presets.PRESETS`; what is given beside it replaces its values.
         weights: what :func:`mm.load` takes; the shipped ones if None.
         device: "auto" (CUDA where there is any), "cpu", "cuda" or "cuda:N".
         precision: "32", or "bf16" for speed.
@@ -127,7 +148,9 @@ def magnify(
         lossless: write FFV1 (.mkv) instead of H.264.
         crf: quality of H.264, 0 to 51; lower is better.
         batch: frames to work on at once; chosen by their size if None.
+        cuts: look for cuts; False takes the whole clip for one shot.
         progress: show a progress bar.
+        on_start: called with what was settled on, when all is checked and before the first frame.
 
     Returns:
         What was done.
@@ -137,26 +160,43 @@ def magnify(
         then.
     """
     source, target = Path(source), Path(target)
-    check_factor(factor, 1)
+    settings = settle(
+        preset,
+        method=method,
+        mode=mode,
+        factor=factor,
+        low=low,
+        high=high,
+        filter=filter,
+        order=order,
+        taps=taps,
+        options=options,
+    )
+    check_factor(settings.factor, 1)
     _check_distinct(source, target)
     place = choose_device(device)
     if batch is not None and batch < 1:
         raise InputError(f"batch must be at least 1 frame, got {batch}")
     if not 0 <= crf <= 51:
         raise InputError(f"crf must be from 0 (best) to 51, got {crf:g}")
-    if source.is_dir() and fps is None and (low is not None or high is not None):
+    needs_rate = (settings.low, settings.high) != (None, None)
+    if source.is_dir() and fps is None and needs_rate:
         raise InputError(f"{source} is a folder of images, which has no frame rate; give it with --fps")
     with open_clip(source, start=start, end=end, folder_rate=fps) as clip:
         check_output(target, lossless=lossless)
         layout = Layout.of(clip.info, scale, roi, side_by_side)
-        band = _band(low, high, float(clip.info.rate) if fps is None else fps, filter)
+        rate = float(clip.info.rate) if fps is None else fps
+        settings = settings.at(rate, source)
+        band = settings.band(rate)
         size = batch or _batch(layout, place)
-        options = {"mode": mode, "precision": precision, "batch": size}
-        magnifier = _make(method, factor, band, place, weights, options)
+        magnifier = _make(settings, band, place, weights, {"precision": precision, "batch": size})
         frames = _frames_within(clip.info, start, end)
         if band is not None:
-            _check_memory(magnifier, layout, frames, band, place)
-        watch = _watch(source, magnifier, factor, mode, band)
+            check_memory(magnifier, layout, frames, band, place)
+        shots = Shots(source, magnifier, band, start, end, fps) if cuts else None
+        watch = _watch(source, magnifier, settings, band)
+        if on_start is not None:
+            on_start(settings)
         begun = time.perf_counter()
         like = clip.info
         with (
@@ -165,7 +205,7 @@ def magnify(
             ) as writer,
             _Counter(frames, source.name, progress) as done,
         ):
-            for output, pts in _magnified(clip, magnifier, layout, size, watch, done, band):
+            for output, pts in _magnified(clip, magnifier, layout, size, watch, done, band, shots):
                 writer.write(output, pts)
                 done.written(len(pts))
             if done.frames == 1:
@@ -182,6 +222,8 @@ def magnify(
         seconds=time.perf_counter() - begun,
         largest_motion=None if watch is None else watch.largest,
         trained_reach=None if watch is None else watch.reach,
+        cuts=() if shots is None else tuple(shots.cuts),
+        settings=settings,
     )
 
 
@@ -193,6 +235,7 @@ def _magnified(
     watch: MotionWatch | None,
     done: _Counter,
     band: Band | None,
+    shots: Shots | None,
 ) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
     """The finished frames and their times, as they come."""
     waiting = _Waiting(keep_frames=layout.needs_input)
@@ -204,9 +247,39 @@ def _magnified(
             output = output.mean(1, keepdim=True).expand(-1, 3, -1, -1)
         return layout.compose(output, originals), pts
 
-    for frames, pts in clip.chunks(batch):
+    def flush() -> Iterator[tuple[Tensor, tuple[int, ...]]]:
+        in_parts = getattr(magnifier, "flush_parts", None)
+        for part in in_parts() if in_parts is not None else magnifier.flush().split(batch):
+            if len(part):
+                yield finish(part)
+        if watch is not None:
+            watch.flush()
+
+    def end_shot() -> Iterator[tuple[Tensor, tuple[int, ...]]]:
+        assert shots is not None
+        if not shots.too_short:
+            yield from flush()
+            return
+        # What a method gives of so short a shot is taken; most refuse it, and must be made to forget it.
+        with contextlib.suppress(InputError):
+            yield from flush()
+        if watch is not None:
+            with contextlib.suppress(InputError):
+                watch.flush()
+        if waiting.pts:
+            shots.tell_unchanged(len(waiting.pts))
+            for frames in shots.read_again(tuple(waiting.pts), batch):
+                yield finish(layout.cut(layout.resize(frames)))
+
+    chunks = clip.chunks(batch)
+    parts = ((*chunk, False) for chunk in chunks) if shots is None else at_cuts(chunks, CutDetector())
+    for frames, pts, begins in parts:
         if even is not None:
             even.check(pts)
+        if shots is not None:
+            if begins:
+                yield from end_shot()
+            shots.push(pts, begins, clip.info)
         scaled = layout.resize(frames)
         region = layout.cut(scaled)
         waiting.put(scaled, pts)
@@ -216,12 +289,11 @@ def _magnified(
         done.pushed(len(pts))
         if len(output):
             yield finish(output)
-    in_parts = getattr(magnifier, "flush_parts", None)
-    for part in in_parts() if in_parts is not None else magnifier.flush().split(batch):
-        if len(part):
-            yield finish(part)
-    if watch is not None:
-        watch.flush()
+    if shots is None or not shots.cuts:
+        yield from flush()
+    else:
+        yield from end_shot()
+        shots.check_any_long_enough()
 
 
 class _Waiting:
@@ -235,15 +307,15 @@ class _Waiting:
     def __init__(self, keep_frames: bool) -> None:
         self._keep = keep_frames
         self._frames: deque[Tensor] = deque()
-        self._pts: deque[int] = deque()
+        self.pts: deque[int] = deque()
 
     def put(self, frames: Tensor, pts: tuple[int, ...]) -> None:
-        self._pts.extend(pts)
+        self.pts.extend(pts)
         if self._keep:
             self._frames.extend(frames.mul(self._TOP).round_().to(torch.int16))
 
     def take(self, count: int) -> tuple[Tensor | None, tuple[int, ...]]:
-        pts = tuple(self._pts.popleft() for _ in range(count))
+        pts = tuple(self.pts.popleft() for _ in range(count))
         if not self._keep:
             return None, pts
         return torch.stack([self._frames.popleft() for _ in range(count)]).float().div_(self._TOP), pts
@@ -256,32 +328,24 @@ def _check_distinct(source: Path, target: Path) -> None:
         raise InputError(f"the output {target} is the input; name another file")
 
 
-def _band(low: float | None, high: float | None, fps: float, filter: str) -> Band | None:
-    if low is None and high is None:
-        return None
-    if low is None or high is None:
-        given, value, other = ("low", low, "high") if high is None else ("high", high, "low")
-        raise InputError(f"a band needs two edges: --{given} {value:g} Hz is given, --{other} is missing")
-    return Band(low, high, fps, filter)
-
-
 def _make(
-    name: str,
-    factor: float,
+    settings: Settings,
     band: Band | None,
     device: torch.device,
     weights: str | Path | None,
-    options: dict[str, Any],
+    shared: dict[str, Any],
 ) -> Magnifier:
-    """Make the method called ``name``, with those of the options that it has."""
+    """Make the method that was chosen, with those of the shared options that it has."""
+    name = settings.method
     make: Callable[..., Magnifier] = methods.get(name)
     takes = inspect.signature(make).parameters
-    own = {key: value for key, value in options.items() if key in takes}
+    own = {key: value for key, value in {**shared, "mode": settings.mode}.items() if key in takes}
+    own |= convert(name, settings.options)
     if "network" in takes:
         own["network"] = weights
     elif weights is not None:
         raise InputError(f"the {name} method has no weights, got --weights {weights}; leave them out")
-    return make(factor=factor, band=band, device=device, **own)
+    return make(factor=settings.factor, band=band, device=device, **own)
 
 
 def _batch(layout: Layout, device: torch.device) -> int:
@@ -298,51 +362,13 @@ def _frames_within(info: ClipInfo, start: float | None, end: float | None) -> in
     return max(1, round(info.frames * part))
 
 
-def _check_memory(
-    magnifier: Magnifier, layout: Layout, frames: int | None, band: Band, device: torch.device
-) -> None:
-    """Say what a method that holds the whole clip will take; refuse what the machine does not have."""
-    whole = band.filter == "ideal"
-    if frames is None:
-        if whole:
-            warnings.warn(
-                "the ideal filter holds the whole clip, whose length is not known before", stacklevel=3
-            )
-        return
-    height, width = layout.magnified
-    needed = magnifier.memory(height, width, frames)
-    if whole:
-        # A method that cannot flush in parts gives all frames at once, as float32; what they are put beside
-        # waited as 16 bits.
-        needed += 0 if hasattr(magnifier, "flush_parts") else 3 * 4 * height * width * frames
-        needed += 3 * 2 * layout.size[0] * layout.size[1] * frames if layout.needs_input else 0
-    if device.type == "cuda":
-        there, where = torch.cuda.mem_get_info(device)[1], "the GPU"
-    else:
-        # Not every system says; then nothing is refused.
-        pages = os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else sys.maxsize
-        there, where = pages * (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1), "this machine"
-    text = (
-        f"the {band.filter} filter holds {needed / 2**30:.2g} GiB for {frames} frames of {width}×{height} px"
-    )
-    if needed > there:
-        raise InputError(
-            f"{text}, and {where} has {there / 2**30:.2g} GiB; use --scale, --roi, --start and --end"
-            + (", or a streaming filter such as --filter butter" if whole else ", or raise --low")
-        )
-    if whole:
-        warnings.warn(f"{text}; --filter butter streams", stacklevel=3)
-
-
-def _watch(
-    source: Path, magnifier: Magnifier, factor: float, mode: str, band: Band | None
-) -> MotionWatch | None:
+def _watch(source: Path, magnifier: Magnifier, settings: Settings, band: Band | None) -> MotionWatch | None:
     """What tells of motion beyond the training, for a method that was trained."""
     network = getattr(magnifier, "network", None)
     if network is None:
         return None
     reach = float((getattr(network, "card", None) or {}).get("max_magnified_motion", TRAINED_REACH))
-    return MotionWatch(str(source), factor, reach, mode, band)
+    return MotionWatch(str(source), settings.factor, reach, settings.mode, band)
 
 
 class _EvenSpacing:

@@ -53,7 +53,7 @@ class MotionWatch:
         self._reference: np.ndarray | None = None
         self._last: np.ndarray | None = None
         self._scale = 1.0
-        self._frames = 0
+        self._pushed = self._frames = 0
         self.largest = 0.0
         """The largest displacement so far, in px of the frames that were pushed."""
         self._warned = False
@@ -61,6 +61,7 @@ class MotionWatch:
     def push(self, frames: Tensor) -> None:
         """Look at the next frames, (n, 3, H, W) in [0, 1]."""
         for frame in frames:
+            self._pushed += 1
             grey = self._small(frame)
             if self._reference is None:
                 self._reference = grey
@@ -78,9 +79,17 @@ class MotionWatch:
             self._note(moved if self._filter is None else self._filter.push(moved))
 
     def flush(self) -> None:
-        """End the clip: look at what the temporal filter still holds."""
-        if self._filter is not None:
-            self._note(self._filter.flush())
+        """End the clip, or its part before a cut: look at what the temporal filter still holds.
+
+        Raises:
+            InputError: if that part was too short for the filter; the next one can follow all the same.
+        """
+        try:
+            if self._filter is not None:
+                self._note(self._filter.flush())
+        finally:
+            self._reference = self._last = None
+            self._frames = self._pushed
 
     def _note(self, moved: Tensor) -> None:
         for field in moved:

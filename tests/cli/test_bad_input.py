@@ -24,6 +24,8 @@ TINY = NetworkConfig(
     stem_channels=2, channels=2, encoder_blocks=1, texture_blocks=1, shape_blocks=1, decoder_blocks=1
 )
 
+BAND = ["--mode", "temporal", "--low", "3", "--high", "8"]
+
 
 @dataclass
 class Place:
@@ -218,10 +220,50 @@ class TestValues:
             (["--batch", "0"], "batch must be at least 1 frame, got 0"),
             (["--crf", "99"], "crf must be from 0 (best) to 51, got 99"),
             (["--method", "lerned"], "did you mean 'learned'?"),
+            (["--preset", "pulze"], "no preset is called 'pulze'; did you mean 'pulse'?"),
+            (
+                ["--preset", "string"],
+                "preset string looks at 72 Hz to 92 Hz, which takes more than 184 frames",
+            ),
+            (["-o", "orientations"], "--option must be NAME=VALUE, got 'orientations'"),
+            (["-o", "size=1"], "the learned method has no option 'size' (it has none)"),
+            (["-o", "factor=3"], "factor is no option of the learned method alone; set it with --factor"),
+            (["-o", "a=1", "-o", "a=2"], "--option a is given twice"),
+            (["--taps", "30"], "--taps 30 is the temporal filter's, but there is no band"),
+            (["--order", "4"], "--order 4 is the temporal filter's, but there is no band"),
+            ([*BAND, "--taps", "30"], "the butter filter has no taps, got 30"),
+            ([*BAND, "--filter", "fir", "--taps", "2"], "needs at least 3 taps, got 2"),
+            ([*BAND, "--filter", "fir", "--order", "4"], "the fir filter has no order, got 4"),
+            ([*BAND, "--order", "3"], "must be 2, 4, 6 or 8, got 3"),
+            (["--taps", "many"], "invalid int value: 'many'"),
+            (["--mode", "temporal", "--low", "0.5", "--high", "2"], "take --filter butter-causal"),
         ],
     )
     def test_options(self, place: Place, options: list[str], message: str) -> None:
         assert message in refuse(place, *options)
+
+    @pytest.mark.parametrize(
+        ("option", "message"),
+        [
+            ("orientation=8", "no option 'orientation'; did you mean 'orientations'?"),
+            ("orientations=x", "option orientations must be a whole number, got x"),
+            ("orientations=99", "99"),
+            ("channels=hue", "option channels must be luminance or rgb, got hue"),
+            ("scales=9", "have at most"),
+        ],
+    )
+    def test_a_method_s_options(self, place: Place, option: str, message: str) -> None:
+        code, lines = place.run(place.clip, place.out / "out.mp4", "--method", "phase", "-o", option)
+        assert code == 2
+        assert len(lines) == 1
+        assert message in lines[0]
+        assert list(place.out.iterdir()) == []
+
+    def test_a_folder_of_images_needs_a_rate_for_a_preset_with_a_band(self, place: Place) -> None:
+        write_clip(place.folder / "frames", torch.rand(12, 3, 16, 16))
+        code, lines = place.run(place.folder / "frames", place.out / "out.mp4", "--preset", "tremor")
+        assert code == 2
+        assert "has no frame rate; give it with --fps" in lines[0]
 
     def test_a_folder_of_images_needs_a_rate_for_a_band(self, place: Place) -> None:
         write_clip(place.folder / "frames", torch.rand(12, 3, 16, 16))

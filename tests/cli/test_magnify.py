@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mm.cli import main
-from mm.methods import LearnedMagnifier
+from mm.methods import LearnedMagnifier, PhaseMagnifier
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
 from mm.video import read_clip, write_clip
@@ -47,6 +47,8 @@ def source(tmp_path: Path) -> str:
         ["--precision", "bf16", "--side-by-side", "--scale", "0.75"],
         ["--roi", "4,4,16,12", "--crf", "20", "--batch", "3"],
         ["--start", "0.1", "--end", "0.3"],
+        ["--mode", "temporal", "--low", "3", "--high", "7.5", "--filter", "fir", "--taps", "30"],
+        ["--mode", "temporal", "--low", "5", "--high", "8", "--order", "4", "--ignore-cuts"],
     ],
 )
 def test_magnifies(
@@ -111,6 +113,101 @@ def test_a_method_that_is_a_plug_in(
     assert "upside down" in capsys.readouterr().out
     expected = read_clip(source)[0].flip(-2)
     torch.testing.assert_close(read_clip(tmp_path / "o")[0], expected, atol=0.6 / 255, rtol=0)
+
+
+def test_a_method_s_own_options(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["magnify", source, str(tmp_path / "o"), "--method", "phase", "--device", "cpu"]
+    assert main([*arguments, "-o", "orientations=6", "--option", "limit=1.5"]) == 0
+    assert "6 orientations, 1 octaves, luminance, limit 1.5 rad" in capsys.readouterr().out
+
+
+def test_a_plug_in_s_options(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MM_PLUGINS", "")
+    plugin = tmp_path / "dimmer_test.py"
+    plugin.write_text(
+        textwrap.dedent('''
+            import torch
+            from mm.registry import methods
+
+            @methods.register("dimmer-test")
+            class Dimmer:
+                """Makes the frames darker.
+
+                Args:
+                    share: of the light [0, 1] that is left.
+                """
+                def __init__(self, factor, band, device, *, share: float = 0.5): self.share = share
+                def push(self, frames): return frames * self.share
+                def flush(self): return torch.empty(0, 3, 24, 32)
+                def memory(self, height, width, frames): return 0
+                def describe(self): return f"dimmer {self.share:g}"
+        ''')
+    )
+    arguments = ["magnify", source, str(tmp_path / "o"), "--method", "dimmer-test", "--device", "cpu"]
+    assert main([*arguments, "--plugins", str(plugin), "-o", "share=0.25"]) == 0
+    assert "dimmer 0.25" in capsys.readouterr().out
+    expected = read_clip(source)[0] * 0.25
+    torch.testing.assert_close(read_clip(tmp_path / "o")[0], expected, atol=0.6 / 255, rtol=0)
+    arguments[2] = str(tmp_path / "again")
+    assert main([*arguments, "-o", "shore=0.25"]) == 2
+    assert "no option 'shore'; did you mean 'share'?" in capsys.readouterr().err
+    assert main(["methods", "dimmer-test", "--plugins", str(plugin)]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "dimmer-test: Makes the frames darker." in out
+    assert "of the light [0, 1] that is left." in out
+
+
+def test_a_preset_is_printed_before_the_work(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed: list[str] = []
+    push = PhaseMagnifier.push
+
+    def note(self: PhaseMagnifier, frames: Tensor) -> Tensor:
+        printed.append(capsys.readouterr().out)
+        return push(self, frames)
+
+    monkeypatch.setattr(PhaseMagnifier, "push", note)
+    arguments = [
+        "magnify",
+        source,
+        str(tmp_path / "o"),
+        "--preset",
+        "string",
+        "--fps",
+        "600",
+        "--device",
+        "cpu",
+    ]
+    assert main([*arguments, "--factor", "12", "-o", "orientations=6"]) == 0
+    lines = [line.split() for line in printed[0].splitlines()]
+    assert lines[0][:2] == ["preset", "string:"]
+    assert ["method", "phase"] in lines
+    assert ["factor", "12", "(given)"] in lines
+    assert ["band", "72", "Hz", "to", "92", "Hz"] in lines
+    assert ["option", "orientations", "6", "(given)"] in lines
+    assert "factor 12, 6 orientations" in capsys.readouterr().out
+    printed.clear()
+    arguments[2] = str(tmp_path / "again")
+    assert main([*arguments, "--quiet"]) == 0
+    assert "".join(printed) == ""
+
+
+def test_a_cut_is_a_line(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dark = torch.linspace(0, 0.3, 32).expand(8, 3, 24, 32)
+    rows = torch.linspace(0, 6.28 * 3, 24).view(-1, 1)
+    write_clip(
+        tmp_path / "cut.mkv", torch.cat([dark, (0.5 + 0.5 * rows.sin()).expand(8, 3, 24, 32)]), rate=30
+    )
+    arguments = ["magnify", str(tmp_path / "cut.mkv"), str(tmp_path / "o.mkv"), "--method", "phase"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"mm: warning: {tmp_path / 'cut.mkv'} has a cut before frame 8 (0.27 s): ")
+    assert main([*arguments, "--ignore-cuts"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_never_imports_the_training_side(source: str, weights: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 import mm
 from mm.errors import InputError
 from mm.methods.clip import choose_device, magnify
+from mm.methods.presets import Settings
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
 from mm.registry import methods
@@ -226,6 +228,229 @@ class TestPlumbing:
             magnify(source, tmp_path / "out2.mp4", method="late", low=1, high=2, filter="ideal")
         assert not (tmp_path / "out2.mp4").exists()
         assert late.made[-1].most_pushed == 0
+
+
+def picture(seed: int) -> Tensor:
+    """(3, 24, 32) with detail of all sizes."""
+    generator = torch.Generator().manual_seed(seed)
+    made = torch.zeros(1, 3, 24, 32)
+    for cells in (2, 4, 8, 16):
+        coarse = torch.rand(1, 3, cells, cells, generator=generator)
+        made += torch.nn.functional.interpolate(coarse, (24, 32), mode="bicubic") / cells**0.5
+    return ((made - made.min()) / (made.max() - made.min()))[0]
+
+
+def shot(seed: int, length: int) -> Tensor:
+    """A scene that sways by a fraction of a px."""
+    steps = 0.02 * torch.sin(torch.arange(length) * 2.0).view(-1, 1, 1, 1)
+    still = picture(seed)
+    return (still + steps * (still.roll(1, -1) - still)).clamp(0, 1)
+
+
+class TestCuts:
+    @pytest.mark.parametrize("batch", [1, 4, 100])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"mode": "static"},
+            {"mode": "dynamic"},
+            {"mode": "temporal", "low": 2, "high": 6},
+            {"mode": "temporal", "low": 2, "high": 6, "filter": "ideal"},
+        ],
+        ids=["static", "dynamic", "temporal", "ideal"],
+    )
+    @pytest.mark.filterwarnings("ignore:the ideal filter")
+    def test_each_shot_is_magnified_as_if_it_were_a_clip(
+        self, tmp_path: Path, batch: int, options: dict[str, Any]
+    ) -> None:
+        shots = [shot(1, 17), shot(2, 22)]
+        usual = {"method": "phase", "factor": 8, "lossless": True, "device": "cpu", "batch": batch, **options}
+        for number, frames in enumerate(shots):
+            write_clip(tmp_path / f"{number}.mkv", frames, lossless=True)
+            magnify(tmp_path / f"{number}.mkv", tmp_path / f"out{number}.mkv", **usual)
+        write_clip(tmp_path / "both.mkv", torch.cat(shots), lossless=True)
+        with pytest.warns(
+            UserWarning, match=r"both.mkv has a cut before frame 17 \(0.57 s\): .*--ignore-cuts"
+        ):
+            report = magnify(tmp_path / "both.mkv", tmp_path / "out.mkv", **usual)
+        apart = torch.cat([back(tmp_path / f"out{number}.mkv") for number in (0, 1)])
+        assert torch.equal(back(tmp_path / "out.mkv"), apart)
+        assert report.cuts == (17,)
+        assert report.frames == 39
+
+    def test_they_can_be_ignored(self, tmp_path: Path) -> None:
+        write_clip(tmp_path / "in.mkv", torch.cat([shot(1, 12), shot(2, 12)]), lossless=True)
+        outputs = []
+        for cuts in (True, False):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore" if cuts else "error")
+                report = magnify(
+                    tmp_path / "in.mkv",
+                    tmp_path / "out.mkv",
+                    method="phase",
+                    lossless=True,
+                    device="cpu",
+                    cuts=cuts,
+                )
+            assert report.cuts == ((12,) if cuts else ())
+            outputs.append(back(tmp_path / "out.mkv"))
+        assert torch.equal(outputs[0][:12], outputs[1][:12])
+        # Across the cut the other scene is the reference, and nothing good comes of it.
+        inputs = back(tmp_path / "in.mkv")[12:]
+        assert (outputs[0][12:] - inputs).abs().float().mean() < 2
+        assert (outputs[1][12:] - inputs).abs().float().mean() > 10
+
+    @pytest.mark.parametrize("extra", [{}, {"side_by_side": True}, {"scale": 2.0}, {"roi": (0, 0, 32, 16)}])
+    @pytest.mark.parametrize("lengths", [(30, 6, 30), (6, 30, 30), (30, 30, 6), (30, 4, 5)])
+    def test_a_shot_too_short_for_the_filter_is_left_as_it_is(
+        self, tmp_path: Path, lengths: tuple[int, ...], extra: dict[str, Any]
+    ) -> None:
+        shots = [shot(seed, length) for seed, length in enumerate(lengths)]
+        write_clip(tmp_path / "in.mkv", torch.cat(shots), lossless=True)
+        usual = {"method": "phase", "lossless": True, "device": "cpu", "batch": 4, **extra}
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            report = magnify(
+                tmp_path / "in.mkv",
+                tmp_path / "out.mkv",
+                mode="temporal",
+                low=2,
+                high=6,
+                factor=50,
+                **usual,
+            )
+        magnify(tmp_path / "in.mkv", tmp_path / "same.mkv", factor=1, cuts=False, **usual)
+        out, same = back(tmp_path / "out.mkv"), back(tmp_path / "same.mkv")
+        at = 0
+        for length in lengths:
+            change = (out - same)[at : at + length].abs()
+            assert (change.max() <= 1) == (length < 15)
+            at += length
+        assert report.frames == sum(lengths)
+        short = [str(each.message) for each in told if "too few between cuts" in str(each.message)]
+        assert len(short) == sum(length < 15 for length in lengths)
+        assert all("needs 15; they are left as they are" in text for text in short)
+
+    def test_no_shot_is_long_enough(self, tmp_path: Path) -> None:
+        write_clip(tmp_path / "in.mkv", torch.cat([shot(1, 10), shot(2, 12)]), lossless=True)
+        with (
+            pytest.warns(UserWarning, match="cut before frame 10"),
+            pytest.raises(
+                InputError, match=r"in\.mkv has 1 cut, and the longest part between them has 12 frames"
+            ),
+        ):
+            magnify(tmp_path / "in.mkv", tmp_path / "out.mp4", method="phase", mode="temporal", low=2, high=6)
+        assert not (tmp_path / "out.mp4").exists()
+
+    def test_a_part_of_a_clip_and_a_folder(self, tmp_path: Path) -> None:
+        """The short shot is read again, from where it was."""
+        frames = torch.cat([shot(1, 40), shot(2, 6), shot(3, 30)])
+        usual = {"method": "phase", "mode": "temporal", "low": 2, "high": 6, "device": "cpu"}
+        for name, extra in (("in.mkv", {"start": 0.5}), ("frames", {"fps": 30})):
+            write_clip(tmp_path / name, frames, lossless=name.endswith("mkv"))
+            with pytest.warns(UserWarning, match="6 frames from frame"):
+                magnify(
+                    tmp_path / name, tmp_path / f"out_{name}", **usual, **extra, lossless="start" in extra
+                )
+            skipped = 15 if "start" in extra else 0
+            out = back(tmp_path / f"out_{name}")
+            assert torch.equal(out[40 - skipped : 46 - skipped], back(tmp_path / name)[40:46])
+
+    def test_a_causal_filter_needs_no_length(self, tmp_path: Path) -> None:
+        write_clip(tmp_path / "in.mkv", torch.cat([shot(1, 10), shot(2, 12)]), lossless=True)
+        with pytest.warns(UserWarning, match="has a cut before frame") as told:
+            magnify(
+                tmp_path / "in.mkv",
+                tmp_path / "out.mp4",
+                method="phase",
+                mode="temporal",
+                low=2,
+                high=6,
+                filter="butter-causal",
+            )
+        assert len(told) == 1
+
+    def test_the_network_s_watch_starts_afresh(self, weights: Path, tmp_path: Path) -> None:
+        write_clip(tmp_path / "in.mkv", torch.cat([shot(1, 10), shot(2, 12)]), lossless=True)
+        with pytest.warns(UserWarning, match="has a cut before frame") as told:
+            report = magnify(
+                tmp_path / "in.mkv", tmp_path / "out.mp4", weights=weights, device="cpu", factor=20
+            )
+        assert len(told) == 1
+        assert report.largest_motion == pytest.approx(0, abs=0.2)
+
+    def test_of_many_cuts_some_are_told(self, late: type[Late], tmp_path: Path) -> None:
+        write_clip(tmp_path / "in.mkv", torch.cat([shot(seed, 5) for seed in range(14)]), lossless=True)
+        with pytest.warns(UserWarning, match="has a cut before frame") as told:
+            report = magnify(tmp_path / "in.mkv", tmp_path / "out.mp4", method="late")
+        assert report.cuts == tuple(range(5, 70, 5))
+        assert len(told) == 10
+        assert "further cuts are not told" in str(told[-1].message)
+
+
+class TestParameters:
+    def test_options_reach_the_method(
+        self, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[dict[str, Any]] = []
+
+        class WithOptions(Late):
+            def __init__(
+                self,
+                factor: float,
+                band: Band | None,
+                device: torch.device,
+                *,
+                size: int = 3,
+                fast: bool = False,
+            ) -> None:
+                super().__init__(factor, band, device)
+                made.append({"size": size, "fast": fast})
+
+        Late.made = []
+        monkeypatch.setitem(methods._entries, "with-options", WithOptions)
+        for options in ({"size": "5", "fast": "yes"}, {"size": 5, "fast": True}):
+            magnify(source, tmp_path / "out.mp4", method="with-options", options=options)
+            assert made[-1] == {"size": 5, "fast": True}
+        magnify(source, tmp_path / "out.mp4", method="with-options")
+        assert made[-1] == {"size": 3, "fast": False}
+
+    def test_the_filter_s_parameters_reach_the_band(
+        self, late: type[Late], source: Path, tmp_path: Path
+    ) -> None:
+        magnify(source, tmp_path / "a.mp4", method="late", low=2, high=7.5, filter="fir", taps=30)
+        magnify(source, tmp_path / "a.mp4", method="late", low=2, high=7.5, order=4)
+        assert [each.band for each in late.made] == [
+            Band(2, 7.5, 25, "fir", None, 30),
+            Band(2, 7.5, 25, "butter", 4, None),
+        ]
+
+    def test_a_preset_and_what_is_given_beside_it(
+        self, late: type[Late], source: Path, tmp_path: Path
+    ) -> None:
+        started: list[Settings] = []
+        report = magnify(
+            source,
+            tmp_path / "out.mp4",
+            preset="string",
+            method="late",
+            factor=3,
+            fps=600,
+            on_start=started.append,
+        )
+        assert late.made[0].factor == 3
+        assert late.made[0].band == Band(72, 92, 600, "butter")
+        assert started == [report.settings]
+        assert report.settings.given == {"method", "factor"}
+
+    def test_the_preset_is_refused_at_the_container_s_rate(
+        self, late: type[Late], source: Path, tmp_path: Path
+    ) -> None:
+        with pytest.raises(
+            InputError, match=r"takes more than 184 frames a second, but .*in.mkv has 25; .*--fps"
+        ):
+            magnify(source, tmp_path / "out.mp4", preset="string", method="late")
+        assert late.made == []
 
 
 class TestLearned:

@@ -84,13 +84,17 @@ PUBLIC = {
     },
 }
 PUBLIC_COMMANDS = {
+    "compare",
     "demo",
     "evaluate",
     "export",
     "fit",
     "magnify",
+    "methods",
     "plugins",
+    "presets",
     "slice",
+    "spectrum",
     "synthesize",
     "test",
     "validate",

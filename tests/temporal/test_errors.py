@@ -33,7 +33,7 @@ def test_bad_bands(low: float, high: float, fps: float, says: list[str]) -> None
         assert all(part in message for part in says), message
 
 
-@pytest.mark.parametrize("name", list(FILTERS))
+@pytest.mark.parametrize("name", [name for name in FILTERS if not name.endswith("-causal")])
 def test_a_clip_shorter_than_a_period_of_the_low_edge(name: str) -> None:
     filter_ = make_filter(name, 0.4, 3.0, 30.0)
     assert filter_.min_frames == 75

@@ -1,0 +1,1 @@
+"""Programs that measure speed and memory; they print, they assert nothing. Run them as ``python -m``."""

@@ -1,0 +1,273 @@
+"""``mm spectrum``: the frequencies at which something in a clip moves, and how to magnify them."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mm.cli.notices import warnings_as_lines
+from mm.errors import InputError
+
+if TYPE_CHECKING:
+    from mm.evaluation.motion_signal import BlockMotion
+    from mm.evaluation.spectrum import MotionSpectrum, Peak
+
+SHOWN = 1.5  # px that the suggested factor makes of a peak's amplitude
+FACTORS = (2, 100)  # the least and the largest that is suggested
+MAPS = 3  # peaks whose places are drawn
+_DPI = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.add_argument("input", type=Path, metavar="IN", help="a video, or a folder of images")
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="HZ",
+        help="frames per second of capture, if the container's rate is not it; a folder needs it",
+    )
+    parser.add_argument("--roi", metavar="X,Y,W,H", help="look only at this region, px of the input")
+    parser.add_argument("--start", type=float, metavar="S", help="begin at this time of playback, seconds")
+    parser.add_argument("--end", type=float, metavar="S", help="stop before this time of playback, seconds")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="resize the frames first; below 1 for motion of more than a px from frame to frame",
+    )
+    parser.add_argument("--peaks", type=int, default=8, metavar="N", help="list at most this many")
+    parser.add_argument(
+        "--out", type=Path, metavar="PNG", help="the picture; IN_spectrum.png in this folder if not given"
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="CSV", help="write frequency, amplitude and noise here too"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find the frequencies, list them, and draw the spectrum."""
+    picture: Path = args.out or Path(f"{args.input.resolve().stem}_spectrum.png")
+    for option, path, suffix in (("--out", picture, ".png"), ("--csv", args.csv, ".csv")):
+        if path is not None:
+            _check_target(option, path, suffix)
+    if args.peaks < 1:
+        raise InputError(f"--peaks must be at least 1, got {args.peaks}")
+    region = None if args.roi is None else _region(args.roi)
+    # Here, not above: `mm spectrum --help` needs none of them.
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    from mm.evaluation.motion_signal import block_motion
+    from mm.evaluation.spectrum import motion_spectrum
+
+    columns = (TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
+    with (
+        warnings_as_lines(),
+        Progress(
+            *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+        ) as bar,
+    ):
+        task = bar.add_task(f"following {args.input.name}", total=None)
+        motion = block_motion(
+            args.input,
+            fps=args.fps,
+            roi=region,
+            start=args.start,
+            end=args.end,
+            scale=args.scale,
+            advance=lambda count: bar.advance(task, count),
+        )
+    found = motion_spectrum(motion, args.peaks)
+    if args.csv is not None:
+        _write_csv(args.csv, found)
+    draw(motion, found, args.input.name, picture)
+    print(
+        "\n".join(
+            [*summary(args, motion, found), f"see {picture}" + (f" and {args.csv}" if args.csv else "")]
+        )
+    )
+
+
+def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum) -> list[str]:
+    """The lines that the command prints: what was looked at, the peaks, and how to magnify the first."""
+    seconds = found.frames / motion.fps
+    lines = [
+        f"{args.input}: {found.frames} frames at {motion.fps:.4g} a second, {seconds:.3g} s; "
+        f"frequencies up to {motion.fps / 2:.4g} Hz, told apart if {2 * found.resolution:.2g} Hz apart"
+    ]
+    if args.fps is None:
+        lines.append(
+            "frequencies assume that the clip was captured at its playback rate, "
+            f"{motion.playback:.4g} frames a second; for a high-speed clip give --fps"
+        )
+    if not found.textured:
+        lines.append("no texture to follow: nothing can be said of its motion")
+    elif not found.peaks:
+        lines.append("no motion above the noise")
+    else:
+        lines.append(
+            f"{'Hz':>9}  {'px':>7}  {'× noise':>7}  {'at x, y':>11}  {'direction':>9}  {'band / Hz':>13}"
+        )
+        lines += [_row(peak) for peak in found.peaks]
+        lines.append(f"to see {_hertz(found.peaks[0].frequency)} Hz: {command(args, found)}")
+    return lines
+
+
+def command(args: argparse.Namespace, found: MotionSpectrum) -> str:
+    """The line that magnifies the first peak, for a shell."""
+    peak = found.peaks[0]
+    low, high = peak.band
+    factor = max(FACTORS[0], min(FACTORS[1], round(SHOWN / peak.amplitude)))
+    source: Path = args.input
+    # A folder of images gives a folder.
+    target = source.resolve().stem + f"_x{factor}" + ("" if source.is_dir() else ".mp4")
+    words = ["mm", "magnify", str(source), target, "--factor", f"{factor}", "--mode", "temporal"]
+    words += ["--low", f"{low:g}", "--high", f"{high:g}"]
+    for option, value in (("fps", args.fps), ("start", args.start), ("end", args.end)):
+        if value is not None:
+            words += [f"--{option}", f"{value:g}"]
+    if args.roi is not None:
+        words += ["--roi", args.roi.replace(" ", "")]
+    return shlex.join(words)
+
+
+def draw(motion: BlockMotion, found: MotionSpectrum, name: str, out: Path) -> None:
+    """Draw the spectrum, its peaks and the first one's band, and below where the first few peaks are.
+
+    Args:
+        motion: what was looked at.
+        found: in it.
+        name: of the clip, for the title.
+        out: the PNG.
+
+    Raises:
+        InputError: if the picture cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    peaks = found.peaks[:MAPS]
+    width, height = motion.region[2:]
+    tall = min(5.0, max(1.5, 10 / max(len(peaks), 2) * height / width)) if peaks else 0.0
+    figure = Figure(figsize=(10, 4 + tall), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    parts = figure.subfigures(2 if peaks else 1, 1, squeeze=False, height_ratios=[4, tall][: 1 + bool(peaks)])
+    axis = parts[0, 0].subplots()
+    # From one period in the clip: slower than that is trend.
+    shown = found.frequencies >= found.resolution
+    frequencies = found.frequencies[shown]
+    least = 1e-5  # px, drawn instead of nothing
+    axis.plot(frequencies, found.amplitude[shown].clip(least), lw=1.2, label="mean over the frame")
+    axis.plot(frequencies, found.floor[shown].clip(least), lw=1, ls="--", color="0.5", label="noise floor")
+    if peaks:
+        axis.axvspan(*peaks[0].band, color="C1", alpha=0.15, lw=0, label="suggested band")
+    for peak in found.peaks:
+        height_there = float(_at(found, peak.frequency))
+        axis.plot(peak.frequency, height_there, "o", color="C3", ms=4)
+        axis.annotate(
+            f"{_hertz(peak.frequency)} Hz",
+            (peak.frequency, height_there),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    axis.set_yscale("log")
+    axis.margins(x=0.01, y=0.12)
+    axis.set_xlabel(f"frequency / Hz, at {motion.fps:.4g} frames a second")
+    axis.set_ylabel("amplitude / px")
+    axis.set_title(f"{name}: " + ("motion" if peaks else "no motion above the noise"), fontsize=10)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    if peaks:
+        lower = parts[1, 0]
+        for place, peak in zip(lower.subplots(1, len(peaks), squeeze=False)[0], peaks, strict=True):
+            _draw_place(lower, place, motion, peak)
+    try:
+        figure.savefig(out)
+    except OSError as error:
+        out.unlink(missing_ok=True)
+        raise InputError(f"cannot write {out}: {error.strerror}; name another folder") from error
+
+
+def _draw_place(figure: Any, axis: Any, motion: BlockMotion, peak: Peak) -> None:
+    """Draw the first frame in grey, and over it each block's amplitude."""
+    import numpy as np
+
+    x, y, width, height = motion.region
+    axis.imshow(
+        motion.picture,
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        extent=(x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5),
+    )
+    half = motion.block / 2
+    # A block at an edge may read higher; the scale is that of the place that the peak is named for.
+    drawn = axis.imshow(
+        np.where(peak.blocks > 0, peak.blocks, np.nan),
+        cmap="inferno",
+        vmin=0,
+        vmax=peak.amplitude,
+        alpha=0.6,
+        extent=(motion.x[0] - half, motion.x[-1] + half, motion.y[-1] + half, motion.y[0] - half),
+        interpolation="nearest",
+    )
+    axis.plot(peak.x, peak.y, "+", color="cyan", ms=9)
+    axis.set_xlim(x - 0.5, x + width - 0.5)
+    axis.set_ylim(y + height - 0.5, y - 0.5)
+    axis.set_title(f"{_hertz(peak.frequency)} Hz, {peak.amplitude:.2g} px", fontsize=9)
+    axis.tick_params(labelsize=7)
+    figure.colorbar(drawn, ax=axis, shrink=0.8, label="px").ax.tick_params(labelsize=7)
+
+
+def _row(peak: Peak) -> str:
+    low, high = peak.band
+    place = f"{peak.x:.0f}, {peak.y:.0f}"
+    text = f"{_hertz(peak.frequency):>9}  {peak.amplitude:>7.3g}  {peak.ratio:>7.3g}  {place:>11}  "
+    text += f"{f'{peak.angle:.0f}°':>9}  {f'{low:g}–{high:g}':>13}"
+    if peak.harmonic_of is not None:
+        text += f"  {round(peak.frequency / peak.harmonic_of)} × {_hertz(peak.harmonic_of)} Hz"
+    return text
+
+
+def _hertz(frequency: float) -> str:
+    """Return a frequency with three digits, and no exponent."""
+    digits = max(0, 2 - math.floor(math.log10(frequency)))
+    return f"{frequency:.{digits}f}"
+
+
+def _at(found: MotionSpectrum, frequency: float) -> float:
+    return float(found.amplitude[abs(found.frequencies - frequency).argmin()])
+
+
+def _write_csv(path: Path, found: MotionSpectrum) -> None:
+    try:
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["frequency_hz", "amplitude_px", "noise_px"])
+            for row in zip(found.frequencies, found.amplitude, found.floor, strict=True):
+                writer.writerow([f"{value:.6g}" for value in row])
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; name another folder") from error
+
+
+def _check_target(option: str, path: Path, suffix: str) -> None:
+    if path.suffix.lower() != suffix:
+        raise InputError(f"{option} is written as {suffix[1:].upper()}, got {path}; name it {suffix}")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
+
+
+def _region(text: str) -> tuple[int, int, int, int]:
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--roi must be four whole numbers x,y,width,height in px, got {text!r}") from None
+    return x, y, width, height

@@ -1,0 +1,363 @@
+"""How each part of a clip moves, frame by frame: displacement signals on a grid of blocks, in one pass.
+
+Each block is followed by a gradient estimator (Lucas and Kanade 1981) on the blurred luminance, against an
+anchor: the block as it was in an earlier frame, at first the first one. With g the anchor's gradient, a frame
+is I_t = I_0 − g·d. What makes it fit for motion of a hundredth of a pixel in noisy, flickering clips:
+
+- Brightness. What a change of the block's brightness or contrast could explain is taken out of g beforehand
+  (g̃ is orthogonal to 1 and to I_0 in the block), so flicker projects to nothing.
+- Noise. The normal matrix Σ g̃ g̃ᵀ of a noisy anchor is too large, and displacement comes out too small. Here
+  it is Σ g̃ ḡᵀ, where ḡ is the gradient of the mean of all frames seen with this anchor: its noise is
+  averaged away and nearly independent of the anchor's (an instrumental variable, as regression calls it). The
+  mean is complete only when the anchor is given up, so the projections Σ g̃ I_t are kept and solved then.
+- Large motion. A block that is more than :data:`REACH` from its anchor takes the current frame as the next
+  one, if the motion explains how the block has changed, and displacements add up. That follows motion of up
+  to about 1 px from frame to frame, however far it goes in the end; each new anchor adds its own small
+  error.
+- Edges. Along an edge motion cannot be seen; the direction without texture is damped to zero.
+
+What is held is a few frames, and two numbers a block and frame.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mm.errors import InputError
+from mm.methods.layout import Layout, Region
+from mm.metrics.displacement import luminance
+from mm.video import ClipInfo, open_clip
+
+Array = NDArray[np.floating]  # float32, but where float64 is said
+Mask = NDArray[np.bool_]
+
+SMOOTHING = 1.5  # px, of the Gaussian; what is left is slow enough for gradients to hold over REACH
+REACH = 0.5  # px from the anchor at which a block takes a new one
+BLOCK = 16  # px
+MOST_BLOCKS = 2048  # blocks grow in large frames
+SMALLEST = 8  # px, the least side of a frame or region
+LEAST_FRAMES = 8
+DAMPING = 0.03  # of the stronger direction's texture: what has less of it counts as having none
+EXPLAINED = 0.5  # of the change of a block's picture; motion that explains less of it is not believed
+FLAT = 1e-4  # of luminance per px, root mean square: less is no texture
+CUT = 0.5  # correlation of a frame with the one before, below which the scene has changed
+UNEVEN = 0.5  # of the average spacing, as for magnification: from here on the rate varies
+_AROUND = 8  # px beyond a region that its blur and gradients see
+
+
+@dataclass(frozen=True)
+class BlockMotion:
+    """The displacement of each block of a clip.
+
+    Attributes:
+        displacement: (T, rows, columns, 2) float32, px of the clip from the first frame, order (x, y),
+            positive right and down, evenly spaced in time; 0 where there is no texture.
+        texture: (rows, columns, 2, 2) float64: mean outer product of the gradients that motion was seen by,
+            per px²; its eigenvectors are the directions that the block knows best and least.
+        followed: (rows, columns) in [0, 1], the part of the frames in which the block was found again.
+        x: (columns,) px of the clip, the blocks' centres.
+        y: (rows,) px of the clip.
+        block: px of the clip, a block's side.
+        fps: frames a second, which frequencies refer to.
+        playback: the container's frames a second; ``fps`` for a folder of images.
+        picture: (h, w) float32 in [0, 1], the first frame's luminance within ``region``.
+        region: (x, y, width, height) px of the clip that was looked at.
+    """
+
+    displacement: Array
+    texture: Array
+    followed: Array
+    x: Array
+    y: Array
+    block: float
+    fps: float
+    playback: float
+    picture: Array
+    region: Region
+
+
+def block_motion(
+    path: str | Path,
+    *,
+    fps: float | None = None,
+    roi: Region | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    scale: float = 1.0,
+    advance: Callable[[int], None] = lambda count: None,
+) -> BlockMotion:
+    """Follow the blocks of a clip; a few frames are held at a time.
+
+    Args:
+        path: a video file or a folder of images.
+        fps: frames a second of *capture*; the container's rate if None. A folder of images needs it.
+        roi: (x, y, width, height) px of the clip: look only there.
+        start: seconds of playback at which to begin.
+        end: seconds of playback before which to stop.
+        scale: resize the frames first; a smaller one follows faster motion. Displacement is in px of the clip
+            all the same.
+        advance: called with the number of frames that were taken.
+
+    Raises:
+        InputError: for a clip that cannot be read or has fewer than :data:`LEAST_FRAMES` frames, a region
+            outside the frame or smaller than :data:`SMALLEST`, or a rate or scale that is no number above 0.
+    """
+    path = Path(path)
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise InputError(f"the frame rate must be a number above 0 frames a second, got {fps:g}")
+    if path.is_dir() and fps is None:
+        raise InputError(f"{path} is a folder of images, which has no frame rate; give it with --fps")
+    with open_clip(path, start=start, end=end, folder_rate=fps) as clip:
+        info = clip.info
+        layout = Layout.of(info, scale, roi, False)
+        x, y, width, height = layout.region or (0, 0, layout.size[1], layout.size[0])
+        if min(width, height) < SMALLEST:
+            raise InputError(
+                f"{path}: {width}×{height} px to look at are too few, at least {SMALLEST}×{SMALLEST} px are "
+                "needed; take a larger region or scale"
+            )
+        # Blur and gradients see beyond a region, where the frame goes on.
+        left, top = max(0, x - _AROUND), max(0, y - _AROUND)
+        right, bottom = min(layout.size[1], x + width + _AROUND), min(layout.size[0], y + height + _AROUND)
+        block = min(BLOCK, width, height)
+        block *= max(1, math.ceil(math.sqrt(width * height / (block**2 * MOST_BLOCKS))))
+        tracker = BlockTracker(bottom - top, right - left, (x - left, y - top, width, height), block)
+        pts: list[int] = []
+        picture: Array | None = None
+        for frames, ticks in clip.chunks():
+            grey = luminance(layout.resize(frames)[..., top:bottom, left:right]).numpy()
+            if picture is None:
+                picture = grey[0, y - top : y - top + height, x - left : x - left + width].copy()
+            for frame, tick in zip(grey, ticks, strict=True):
+                if tracker.push(cv2.GaussianBlur(frame, (0, 0), SMOOTHING)):
+                    _tell_cut(path, float((tick - (pts or ticks)[0]) * info.time_base) + (start or 0.0))
+                pts.append(tick)
+            advance(len(ticks))
+    if len(pts) < LEAST_FRAMES:
+        raise InputError(
+            f"{path} has {len(pts)} frames to look at, and a spectrum needs at least {LEAST_FRAMES}; "
+            "give a longer clip"
+        )
+    assert picture is not None
+    moved, texture, followed = tracker.finish()
+    moved /= np.array([layout.size[1] / info.width, layout.size[0] / info.height], np.float32)
+    across, down = info.width / layout.size[1], info.height / layout.size[0]
+    middle = (block - 1) / 2
+    return BlockMotion(
+        displacement=_evenly(moved, pts, info),
+        texture=texture,
+        followed=followed,
+        x=(left + tracker.left + block * np.arange(tracker.columns) + middle + 0.5) * across - 0.5,
+        y=(top + tracker.top + block * np.arange(tracker.rows) + middle + 0.5) * down - 0.5,
+        block=block * across,
+        fps=float(info.rate) if fps is None else fps,
+        playback=float(info.rate),
+        picture=picture,
+        region=roi or (0, 0, info.width, info.height),
+    )
+
+
+class BlockTracker:
+    """Follows the blocks of frames that come one by one.
+
+    Args:
+        height: of the frames, px.
+        width: of the frames, px.
+        inner: (x, y, width, height) of the part of them that the blocks cover, as far as whole blocks do.
+        block: px, the side of a block.
+    """
+
+    def __init__(self, height: int, width: int, inner: Region, block: int) -> None:
+        x, y, wide, tall = inner
+        self.block = block
+        self.rows, self.columns = tall // block, wide // block
+        # Centred, so that what does not fill a block is left out equally on both sides.
+        self.top, self.left = y + tall % block // 2, x + wide % block // 2
+        self._within = (
+            slice(self.top, self.top + self.rows * block),
+            slice(self.left, self.left + self.columns * block),
+        )
+        grid = (self.rows, self.columns)
+        self._frames = 0
+        self._signals = np.zeros((64, *grid, 2), np.float32)
+        self._last: Array | None = None
+        # Of each block: the sum of the frames seen with its anchor and their count, the first frame that is
+        # not solved yet, the anchor's own displacement, g̃, the anchor itself, its contrast (of unit power),
+        # an inverse that will do for tracking, and the number of frames in which it was lost.
+        self._total = np.zeros((height, width), np.float32)
+        self._summed = 0  # beyond the blocks
+        self._count = np.zeros(grid, np.int64)
+        self._first = np.zeros(grid, np.int64)
+        self._base = np.zeros((*grid, 2))
+        self._maps = np.zeros((2, self.rows, block, self.columns, block), np.float32)
+        self._anchor = np.zeros((self.rows, block, self.columns, block), np.float32)
+        self._contrast = np.zeros_like(self._anchor)
+        self._rough = np.zeros((*grid, 2, 2))
+        self._lost = np.zeros(grid, np.int64)
+        self._texture = np.zeros((*grid, 2, 2))
+
+    def push(self, frame: Array) -> bool:
+        """Take the next blurred luminance (height, width); tell whether the scene has changed before it."""
+        everywhere = np.ones((self.rows, self.columns), bool)
+        cut = self._last is not None and _correlation(self._last, frame) < CUT
+        if cut:
+            # What was before cannot be found again: the motion goes on from where it was.
+            self._solve(everywhere)
+            self._base = self._signals[self._frames - 1].astype(np.float64)
+        if cut or self._last is None:
+            self._total, self._summed = frame.copy(), 1
+            self._take_anchor(frame, everywhere)
+        else:
+            self._total += frame
+            self._summed += 1
+            self._count += 1
+        self._last = frame
+        tiles = self._tiled(frame)
+        projected = np.stack([_sums(part * tiles) for part in self._maps], -1)
+        if self._frames == len(self._signals):
+            self._signals = np.concatenate([self._signals, np.zeros_like(self._signals)])
+        self._signals[self._frames] = projected
+        self._frames += 1
+        rough = np.einsum("rcij,rcj->rci", self._rough, projected)
+        far = np.hypot(rough[..., 0], rough[..., 1]) > REACH
+        if far.any():
+            # Noise on no texture seems to jump about, and a new anchor would make that a random walk.
+            explained = np.maximum(-(rough * projected).sum(-1), 0) >= EXPLAINED * self._change(tiles)
+            self._lost += far & ~explained
+            far &= explained
+        if far.any():
+            self._solve(far)
+            self._base[far] = self._signals[self._frames - 1][far]
+            self._take_anchor(frame, far)
+        return cut
+
+    def finish(self) -> tuple[Array, Array, Array]:
+        """Return what is known of the blocks: (T, rows, columns, 2) px, (rows, columns, 2, 2) per px², and
+        (rows, columns) in [0, 1]; see :class:`BlockMotion`'s displacement, texture and followed."""
+        self._solve(np.ones((self.rows, self.columns), bool))
+        frames = max(self._frames, 1)
+        return (
+            self._signals[: self._frames],
+            self._texture / (frames * self.block**2),
+            1 - self._lost / frames,
+        )
+
+    def _solve(self, which: Mask) -> None:
+        """Turn the projections on the present anchors of the blocks ``which`` into displacement."""
+        count = self._count.repeat(self.block, 0).repeat(self.block, 1)
+        mean = self._total / self._summed
+        mean[self._within] = self._total[self._within] / count
+        matrix = self._matrix([self._tiled(part) for part in _gradient(mean)])
+        inverse = _damped_inverse(matrix, self.block)
+        for first in np.unique(self._first[which]):
+            group = which & (self._first == first)
+            part = self._signals[first : self._frames, group]
+            self._signals[first : self._frames, group] = self._base[group] + np.einsum(
+                "nij,tnj->tni", inverse[group], part
+            )
+            self._texture[group] += matrix[group] * (self._frames - first)
+        self._first[which] = self._frames
+
+    def _take_anchor(self, frame: Array, which: Mask) -> None:
+        tiles = self._tiled(frame)
+        area = self.block**2
+        level = _spread(_sums(tiles) / area)
+        contrast = tiles - level
+        contrast /= _spread(np.sqrt(_sums(contrast**2) + 1e-12))
+        maps = []
+        for part in _gradient(frame):
+            slope = self._tiled(part)
+            slope = slope - _spread(_sums(slope) / area)
+            maps.append(slope - contrast * _spread(_sums(slope * contrast)))
+        pixels = _spread(which)
+        self._maps = np.where(pixels, np.stack(maps), self._maps)
+        self._anchor = np.where(pixels, tiles, self._anchor)
+        self._contrast = np.where(pixels, contrast, self._contrast)
+        self._rough[which] = _damped_inverse(self._matrix(self._maps), self.block)[which]
+        inside = self._total[self._within]
+        inside[...] = np.where(pixels, tiles, self._tiled(self._total)).reshape(inside.shape)
+        self._count[which] = 1
+
+    def _change(self, tiles: Array) -> Array:
+        """Return Σ (I_t − I_0)² over each block, without what brightness and contrast explain of it."""
+        change = tiles - self._anchor
+        return _sums(change**2) - _sums(change) ** 2 / self.block**2 - _sums(change * self._contrast) ** 2
+
+    def _matrix(self, slopes: Array | list[Array]) -> Array:
+        """Return Σ g̃ sᵀ over each block, made symmetric, (rows, columns, 2, 2)."""
+        sums = [[_sums(own * other) for other in slopes] for own in self._maps]
+        matrix = np.asarray(sums, np.float64).transpose(2, 3, 0, 1)
+        return (matrix + matrix.swapaxes(-1, -2)) / 2
+
+    def _tiled(self, frame: Array) -> Array:
+        """View a frame's blocks as (rows, block, columns, block)."""
+        return frame[self._within].reshape(self.rows, self.block, self.columns, self.block)
+
+
+def _sums(tiles: Array) -> Array:
+    return tiles.sum(1).sum(-1)
+
+
+def _spread(values: NDArray) -> NDArray:
+    """(rows, columns) → what broadcasts over (rows, block, columns, block)."""
+    return values[:, None, :, None]
+
+
+def _gradient(frame: Array) -> tuple[Array, Array]:
+    """Return the x and y derivatives per px by the five-point rule, the rim repeated."""
+    wide, tall = np.pad(frame, ((0, 0), (2, 2)), "edge"), np.pad(frame, ((2, 2), (0, 0)), "edge")
+    across = (8 * (wide[:, 3:-1] - wide[:, 1:-3]) - (wide[:, 4:] - wide[:, :-4])) / 12
+    down = (8 * (tall[3:-1] - tall[1:-3]) - (tall[4:] - tall[:-4])) / 12
+    return across, down
+
+
+def _damped_inverse(matrix: Array, block: int) -> Array:
+    """Return −matrix⁻¹ where there is texture, 0 in the directions and blocks where there is none."""
+    values, vectors = np.linalg.eigh(matrix)
+    values = values.clip(0)
+    strongest = values[..., 1:]
+    inverse = values / (values**2 + (DAMPING * strongest) ** 2 + 1e-30)
+    inverse = np.where(strongest > FLAT**2 * block**2, inverse, 0)
+    # The sign: content that moves to the right takes brightness from where the slope is.
+    return -(vectors * inverse[..., None, :]) @ vectors.swapaxes(-1, -2)
+
+
+def _correlation(a: Array, b: Array) -> float:
+    """Return the correlation of two frames; 1 where one of them is flat, which proves nothing."""
+    a, b = a - a.mean(), b - b.mean()
+    power = float((a * a).mean()) * float((b * b).mean())
+    return float((a * b).mean()) / math.sqrt(power) if power > FLAT**4 else 1.0
+
+
+def _evenly(moved: Array, pts: list[int], info: ClipInfo) -> Array:
+    """Return the signals at even times; those of a clip whose rate varies are interpolated linearly."""
+    times = np.asarray(pts, np.float64) * float(info.time_base * info.rate)
+    gaps = np.diff(times)
+    if info.is_folder or not (np.abs(gaps - 1) > UNEVEN).any():
+        return moved
+    rate, worst = float(info.rate), float(gaps[np.abs(gaps - 1).argmax()])
+    warnings.warn(
+        f"{info.path} has a varying frame rate: two frames are {worst / rate:.3g} s apart, the average is "
+        f"{1 / rate:.3g} s; the motion between them is interpolated, and frequencies are approximate",
+        stacklevel=3,
+    )
+    wanted = times[0] + np.arange(math.floor(times[-1] - times[0] + 1e-6) + 1)
+    after = np.searchsorted(times, wanted, side="right").clip(1, len(times) - 1)
+    share = ((wanted - times[after - 1]) / gaps[after - 1]).clip(0, 1).astype(np.float32)[:, None, None, None]
+    return moved[after - 1] * (1 - share) + moved[after] * share
+
+
+def _tell_cut(path: Path, seconds: float) -> None:
+    warnings.warn(
+        f"{path} changes its scene at {seconds:.2f} s, and the spectrum is of both parts; choose one with "
+        "--start and --end",
+        stacklevel=3,
+    )

@@ -1,0 +1,279 @@
+"""The temporal spectrum of the motion in a clip: at which frequencies something moves, how much, and where.
+
+Each block's displacement (:mod:`mm.evaluation.motion_signal`) is taken along the two directions of its own
+texture, freed of its linear trend, windowed (Hann) and transformed. Powers are averaged over the blocks, not
+displacements, so parts that move in opposite ways do not cancel. A block counts by how little noise it has:
+the noise is what the median of its own spectrum shows, which a few peaks do not change.
+
+A peak is what stands out of the running median of the averaged spectrum by more than the spectrum's own
+scatter allows. Its amplitude is that of the sinusoid where it is strongest, so it does not depend on how much
+of the frame moves; see :class:`Peak`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+from scipy.signal import detrend, find_peaks, get_window
+
+from mm.evaluation.motion_signal import DAMPING, FLAT, BlockMotion
+
+Floats = NDArray[np.floating]
+
+PADDING = 4  # points of the spectrum for each bin of 1 / duration
+HALF_CONFIDENCE = 0.02  # px, the noise in a frame at which a block counts half
+SURE = 0.02  # confidence below which a block's own amplitude is not shown
+NEIGHBOURS = 8  # bins to either side whose median is the noise floor
+OUTSTANDING = 5.0  # scatters of the logarithm that a peak must stand above the floor
+LEAST_RATIO = 1.25  # of a peak's power over the floor's
+LEAST_AMPLITUDE = 0.002  # px: below this, compression and rounding move what stands still
+SLOWEST = 1.5  # bins: what has fewer periods in the clip is not told from a trend
+MOST_PEAKS = 8
+HARMONICS = 6  # the highest that is named
+BAND = 0.15  # of the peak's frequency, to either side, at least BAND_BINS
+BAND_BINS = 2.0
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A frequency at which something moves.
+
+    Attributes:
+        frequency: Hz.
+        amplitude: px, of the sinusoid (half of peak to peak) along its main direction, where it is strongest:
+            the mean over the blocks round there that have at least half of its power.
+        ratio: power over the noise floor's, of the average over all blocks.
+        x: px of the clip, the centre of where it is strongest.
+        y: px of the clip.
+        angle: degrees from x toward y (clockwise on the screen), in (−90, 90]: the main direction.
+        harmonic_of: Hz, the stronger peak that this is a whole multiple of; None if of none.
+        band: (low, high) Hz for a temporal filter that is to show it; see :func:`suggested_band`.
+        blocks: (rows, columns) px, the amplitude in each block, 0 where too little is to be followed.
+    """
+
+    frequency: float
+    amplitude: float
+    ratio: float
+    x: float
+    y: float
+    angle: float
+    harmonic_of: float | None
+    band: tuple[float, float]
+    blocks: Floats
+
+
+@dataclass(frozen=True)
+class MotionSpectrum:
+    """What :func:`motion_spectrum` found.
+
+    Attributes:
+        frequencies: (F,) Hz, from 0 to half of the frame rate.
+        amplitude: (F,) px: root of the mean over all blocks of the squared amplitude of a sinusoid.
+        floor: (F,) px: the noise, in the same measure.
+        peaks: first the one that stands out most.
+        frames: how many went in.
+        resolution: Hz, one bin: the frame rate over the frames.
+        textured: the part of the blocks that have texture to follow.
+    """
+
+    frequencies: Floats
+    amplitude: Floats
+    floor: Floats
+    peaks: tuple[Peak, ...]
+    frames: int
+    resolution: float
+    textured: float
+
+
+def motion_spectrum(motion: BlockMotion, most: int = MOST_PEAKS) -> MotionSpectrum:
+    """Find the frequencies of a clip's motion.
+
+    Args:
+        motion: of the clip's blocks.
+        most: peaks that are returned at most.
+    """
+    frames, rows, columns, _ = motion.displacement.shape
+    resolution = motion.fps / frames
+    signals, known = _along_texture(motion)
+    signals = detrend(signals, axis=0)
+    window = get_window("hann", frames)
+    signals *= 2 / window.sum() * window[:, None]
+    length = PADDING * frames
+    frequencies = np.fft.rfftfreq(length, 1 / motion.fps)
+    bins = frequencies / resolution
+
+    # A part at a time: the transforms of all blocks of a long clip would not fit into memory.
+    noise = np.zeros(signals.shape[1])
+    total = np.zeros(len(frequencies))
+    for part in np.array_split(np.arange(signals.shape[1]), max(1, signals.size // 2**20)):
+        power = np.abs(np.fft.rfft(signals[:, part], length, axis=0)) ** 2
+        # White noise of variance s² has the mean power 4 s² Σw² / (Σw)², and a median of ln 2 times that.
+        per_variance = math.log(2) * 4 * (window**2).sum() / window.sum() ** 2
+        noise[part] = np.median(power[bins >= SLOWEST], axis=0) / per_variance
+        total += power @ _confidence(noise[part], known[part])
+    confidence = _confidence(noise, known)
+    # Both directions of a block add up to its motion, so a block counts once, by the better known one.
+    weight = confidence.reshape(-1, 2).max(1)
+    mean = total / max(weight.sum(), 1e-12)
+    floor = _noise_floor(mean, bins)
+
+    grid = confidence.reshape(rows, columns, 2)
+    found = []
+    for place in _outstanding(mean, floor, bins):
+        frequency, power_there = _vertex(mean, place, frequencies[1])
+        peak = _locate(motion, signals, grid, frequency, float(power_there / max(floor[place], 1e-12)))
+        if peak.amplitude >= LEAST_AMPLITUDE:
+            found.append(peak)
+    found.sort(key=lambda peak: -peak.ratio)
+    return MotionSpectrum(
+        frequencies=frequencies,
+        amplitude=np.sqrt(mean),
+        floor=np.sqrt(floor),
+        peaks=_name_harmonics(found, resolution)[:most],
+        frames=frames,
+        resolution=resolution,
+        textured=float((weight > 0).mean()),
+    )
+
+
+def suggested_band(frequency: float, fps: float, frames: int) -> tuple[float, float]:
+    """Return (low, high) Hz for a temporal filter round a peak: 15 % or two bins to either side.
+
+    The low edge has at least one period in the clip, the high one stays below the Nyquist frequency.
+
+    Args:
+        frequency: of the peak, Hz.
+        fps: frames a second.
+        frames: of the clip.
+    """
+    bin_width = fps / frames
+    reach = max(BAND * frequency, BAND_BINS * bin_width)
+    low, high = max(frequency - reach, bin_width), min(frequency + reach, fps / 2 - bin_width / 4)
+    # No more digits than a quarter of a bin needs; rounded inwards, so that the limits hold for them too.
+    unit = 10.0 ** math.floor(math.log10(bin_width / 4))
+    return (
+        float(f"{math.ceil(low / unit - 1e-9) * unit:.6g}"),
+        float(f"{math.floor(high / unit + 1e-9) * unit:.6g}"),
+    )
+
+
+def _along_texture(motion: BlockMotion) -> tuple[Floats, Floats]:
+    """Return the channels (T, 2 × blocks), a block's displacement along its worse and its better direction,
+    and of each the part of the frames that it was followed in, 0 without texture."""
+    values, vectors = np.linalg.eigh(motion.texture)
+    signals = np.einsum("trci,rcij->trcj", motion.displacement, vectors)
+    known = motion.followed[..., None] * (values > np.maximum(FLAT**2, DAMPING * values[..., 1:]))
+    return signals.reshape(len(signals), -1).astype(np.float64), known.reshape(-1)
+
+
+def _confidence(noise: Floats, known: Floats) -> Floats:
+    # As noise⁻² where there is much: the power of many noisy blocks does not bury that of a few good ones.
+    return known / (1 + (noise / HALF_CONFIDENCE**2) ** 2)
+
+
+def _noise_floor(mean: Floats, bins: Floats) -> Floats:
+    """Return the running median, over a span of constant width that ends at the spectrum's ends."""
+    lowest = int(np.searchsorted(bins, 1.0))
+    span = min(2 * NEIGHBOURS * PADDING + 1, len(bins) - lowest)
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(mean[lowest:], span), axis=-1)
+    first = np.arange(len(bins)) - lowest - span // 2
+    return medians[first.clip(0, len(medians) - 1)]
+
+
+def _outstanding(mean: Floats, floor: Floats, bins: Floats) -> list[int]:
+    """Return the places of the peaks that are neither noise nor a stronger peak's leakage."""
+    # Without noise there is leakage, whose logarithm scatters widely far below what is ever reported.
+    least_power = (LEAST_AMPLITUDE / 4) ** 2
+    height = np.log(np.maximum(mean, least_power) / np.maximum(floor, least_power))
+    inside = bins >= SLOWEST
+    centre = np.median(height[inside])
+    scatter = 1.4826 * float(np.median(np.abs(height[inside] - centre)))
+    least = max(OUTSTANDING * scatter, math.log(LEAST_RATIO))
+    places, _ = find_peaks(height, height=least, prominence=least / 2, distance=2 * PADDING)
+    kept: list[int] = []
+    for place in sorted(places, key=lambda place: -mean[place]):
+        if not SLOWEST <= bins[place] <= bins[-1] - 1:
+            continue
+        # Hann's transform falls as 1 / (π δ (δ² − 1)), δ in bins; twice that for interference.
+        apart = np.abs(bins[kept] - bins[place])
+        leaked = mean[kept] * (2 / (math.pi * apart * np.maximum(apart**2 - 1, 0.1))) ** 2
+        if not (mean[place] < leaked).any():
+            kept.append(int(place))
+    return kept
+
+
+def _vertex(mean: Floats, place: int, step: float) -> tuple[float, float]:
+    """Return the frequency and the power at the top of the parabola through a peak's logarithm."""
+    below, top, above = np.log(mean[place - 1 : place + 2])
+    bend = below - 2 * top + above
+    shift = 0.0 if bend >= 0 else float(np.clip((below - above) / (2 * bend), -0.5, 0.5))
+    return float((place + shift) * step), math.exp(top - (below - above) * shift / 4)
+
+
+def _locate(motion: BlockMotion, signals: Floats, confidence: Floats, frequency: float, ratio: float) -> Peak:
+    """Measure a peak in each block, and where it is strongest."""
+    rows, columns = confidence.shape[:2]
+    resolution = motion.fps / len(signals)
+    # Beside the peak, as far as the window's main lobe reaches: the noise that stands under it.
+    beside = frequency + resolution * np.array([-6, -5, -4, -3, 3, 4, 5, 6])
+    beside = beside[(beside > resolution) & (beside < motion.fps / 2)]
+    turns = np.outer(np.append(frequency, beside), np.arange(len(signals))) / motion.fps
+    found = np.exp(-2j * np.pi * turns) @ signals
+    waves = found[0].reshape(rows, columns, 2)
+    under = np.median(np.abs(found[1:]) ** 2, axis=0).reshape(rows, columns, 2) if len(beside) else 0.0
+    power = np.maximum(np.abs(waves) ** 2 - under, 0)
+    # What the spectrum's weights make of it, averaged over 3×3 blocks, so that one outlier does not win.
+    score = uniform_filter((confidence * power).sum(-1), 3, mode="constant")
+    row, column = np.unravel_index(score.argmax(), score.shape)
+    near = np.zeros((rows, columns), bool)
+    near[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = True
+    sure = confidence.max(-1)
+    near &= sure >= sure[near].max() / 2
+    whole = power.sum(-1)
+    near &= whole >= whole[near].max() / 2
+    share = sure[near] / sure[near].sum()
+    # The block's own axes → x and y, where motion is an ellipse: its half axis and direction.
+    vectors = np.linalg.eigh(motion.texture)[1]
+    xy = np.einsum("rcij,rcj->rci", vectors, waves)
+    spread = np.einsum("n,ni,nj->ij", share, xy[near], xy[near].conj()).real
+    along = np.linalg.eigh(spread)[1][:, 1]
+    angle = math.degrees(math.atan2(along[1], along[0]))
+    half_axis = _half_axis(xy) * np.sqrt(whole / np.maximum((np.abs(waves) ** 2).sum(-1), 1e-30))
+    return Peak(
+        frequency=frequency,
+        amplitude=float(np.sqrt(share @ half_axis[near] ** 2)),
+        ratio=ratio,
+        x=float(share @ np.broadcast_to(motion.x, (rows, columns))[near]),
+        y=float(share @ np.broadcast_to(motion.y[:, None], (rows, columns))[near]),
+        angle=angle - 180 * math.ceil((angle - 90) / 180),
+        harmonic_of=None,
+        band=suggested_band(frequency, motion.fps, len(signals)),
+        blocks=np.where(sure >= SURE, half_axis, 0.0),
+    )
+
+
+def _half_axis(xy: NDArray[np.complex128]) -> Floats:
+    """Return the longer half axis of the ellipse Re(xy e^{iωt}), xy (…, 2)."""
+    x, y = np.abs(xy[..., 0]) ** 2, np.abs(xy[..., 1]) ** 2
+    cross = (xy[..., 0] * xy[..., 1].conj()).real
+    return np.sqrt((x + y + np.sqrt((x - y) ** 2 + 4 * cross**2)) / 2)
+
+
+def _name_harmonics(peaks: list[Peak], resolution: float) -> tuple[Peak, ...]:
+    """Name what a peak is a multiple of: the slowest that is larger and not too slow to tell."""
+
+    def fundamental(peak: Peak) -> float | None:
+        for other in sorted(peaks, key=lambda other: other.frequency):
+            order = round(peak.frequency / other.frequency)
+            near = abs(peak.frequency - order * other.frequency) <= resolution / 2
+            # Below three bins every frequency is near a multiple of something.
+            telling = other.frequency >= 3 * resolution and other.amplitude > peak.amplitude
+            if 2 <= order <= HARMONICS and near and telling:
+                return other.frequency
+        return None
+
+    return tuple(replace(peak, harmonic_of=fundamental(peak)) for peak in peaks)

@@ -1,0 +1,249 @@
+"""Named sets of parameters, by what they reveal; every value can be given otherwise.
+
+A preset is a beginning: the frequency of *your* string or machine is not known here. What a value comes from
+stands beside it, and what a preset and its user settle on is a :class:`Settings`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from mm.errors import InputError
+from mm.methods.options import as_text
+from mm.temporal import Band
+
+# What only temporal mode has.
+_OF_BAND = ("low", "high", "top", "filter", "order", "taps")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a clip is magnified: what a user can choose and a preset can hold.
+
+    Attributes:
+        method: a name in :data:`mm.registry.methods`.
+        mode: "static", "dynamic" or "temporal".
+        factor: total gain of the displacement (or of the change of colour).
+        low, high: edges of the band, Hz.
+        top: instead of ``high``, the upper edge as a part of the capture rate, below 0.5.
+        filter: a name in :data:`mm.temporal.FILTERS`.
+        order, taps: of the filter, see :func:`mm.temporal.make_filter`.
+        options: the method's own, see :mod:`mm.methods.options`.
+        preset: the name of the preset that they began from.
+        given: the names of those that the user gave.
+    """
+
+    method: str = "learned"
+    mode: str = "static"
+    factor: float = 10.0
+    low: float | None = None
+    high: float | None = None
+    top: float | None = None
+    filter: str = "butter"
+    order: int | None = None
+    taps: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    preset: str | None = None
+    given: frozenset[str] = frozenset()
+
+    def at(self, fps: float, source: str | Path) -> Settings:
+        """The same for a clip of this capture rate: with an upper edge in Hz, that the rate can hold.
+
+        Raises:
+            InputError: if a preset's band is too high for the rate.
+        """
+        if self.high is not None or self.top is None:
+            settled, needed = self, 2 * (self.high or 0.0)
+        else:
+            settled, needed = replace(self, high=self.top * fps), (self.low or 0.0) / self.top
+        if self.preset is not None and "high" not in self.given and 0 < fps <= needed:
+            reaches = f"{self.low:g} Hz to " + ("what the rate holds" if self.top else f"{self.high:g} Hz")
+            raise InputError(
+                f"preset {self.preset} looks at {reaches}, which takes more than {needed:g} frames a second, "
+                f"but {source} has {fps:g}; give the rate of capture with --fps if it was higher, or another "
+                "band with --low and --high"
+            )
+        return settled
+
+    def band(self, fps: float) -> Band | None:
+        """The band that they ask for, None for all frequencies.
+
+        Raises:
+            InputError: for a band with one edge, one that the rate cannot hold, or a filter's parameter
+                without a band.
+        """
+        if self.low is None and self.high is None:
+            for name in ("order", "taps"):
+                value: int | None = getattr(self, name)
+                if value is not None:
+                    raise InputError(
+                        f"--{name} {value} is the temporal filter's, but there is no band to filter; give "
+                        "--low and --high with --mode temporal, or leave it out"
+                    )
+            return None
+        if self.low is None or self.high is None:
+            known, edge, other = (
+                ("low", self.low, "high") if self.high is None else ("high", self.high, "low")
+            )
+            raise InputError(f"a band needs two edges: --{known} {edge:g} Hz is given, --{other} is missing")
+        return Band(self.low, self.high, fps, self.filter, self.order, self.taps)
+
+    def lines(self) -> list[str]:
+        """A line for each value, and whether the user gave it."""
+        rows: list[tuple[str, str, bool]] = [
+            (name, as_text(getattr(self, name)), name in self.given) for name in ("method", "mode", "factor")
+        ]
+        if self.low is not None or self.high is not None or self.top is not None:
+            low = "?" if self.low is None else f"{self.low:g}"
+            high = f"{self.high:g} Hz" if self.high is not None else f"{self.top:g} of the capture rate"
+            rows.append(("band", f"{low} Hz to {high}", bool({"low", "high"} & self.given)))
+            rows.append(("filter", self.filter, "filter" in self.given))
+            for name in ("order", "taps"):
+                if getattr(self, name) is not None:
+                    rows.append((name, as_text(getattr(self, name)), name in self.given))
+        for name, value in self.options.items():
+            rows.append((f"option {name}", as_text(value), f"option {name}" in self.given))
+        width = max(len(name) for name, _, _ in rows)
+        return [f"{name:<{width}}  {text}" + ("  (given)" if own else "") for name, text, own in rows]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One named set.
+
+    Attributes:
+        name: what a user types.
+        reveals: what becomes visible.
+        settings: the values.
+        why: where they come from.
+        hint: what to change first.
+    """
+
+    name: str
+    reveals: str
+    settings: Settings
+    why: str
+    hint: str
+
+
+def _presets(*made: Preset) -> Mapping[str, Preset]:
+    return MappingProxyType(
+        {each.name: replace(each, settings=replace(each.settings, preset=each.name)) for each in made}
+    )
+
+
+PRESETS: Mapping[str, Preset] = _presets(
+    Preset(
+        "breathing",
+        "the rise and fall of a chest or a belly",
+        Settings("phase", "temporal", 10.0, low=0.2, high=1.5, options={"smoothing": 1.0}),
+        "12 to 90 breaths a minute: adults at rest breathe 12 to 20 times, infants 30 to 60 times; "
+        "Wu et al. 2012 used a gain of 10 and 0.4 to 3 Hz for the sleeping baby",
+        "needs 5 s of clip or more; for an infant --low 0.4",
+    ),
+    Preset(
+        "pulse",
+        "the blood's beat in the colour of a face or a wrist",
+        Settings(
+            "linear",
+            "temporal",
+            50.0,
+            low=0.83,
+            high=1.67,
+            filter="ideal",
+            # What `LinearMagnifier.colour` sets: level 4 of the pyramid begins at 140.6 px.
+            options={"cutoff": 140.0, "short": "zero", "chroma": 1.0},
+        ),
+        "50 to 100 beats a minute, the resting pulse; ideal filter, all colours alike and one coarse "
+        "level of the pyramid are Wu et al. 2012's for colour (Table 1: face, 0.83 to 1 Hz, "
+        "α = 100, which is too strong for the wider band)",
+        "a band of 0.2 Hz round the known pulse shows less noise; an infant's is at 2 to 2.7 Hz",
+    ),
+    Preset(
+        "structure",
+        "the sway of a bridge, a crane, a mast or a building in wind",
+        Settings("phase", "temporal", 40.0, low=0.2, high=2.0, options={"smoothing": 2.0}),
+        "tall and long structures sway at 0.2 to 2 Hz, by less than a tenth of a px from afar; Wadhwa et al. "
+        "2013 magnified a crane 75 times at 0.2 to 0.25 Hz, and a large factor needs the phase blurred",
+        "a band of a few tenths of a Hz round the structure's own frequency allows --factor 75",
+    ),
+    Preset(
+        "string",
+        "how one string of a guitar swings",
+        Settings("phase", "temporal", 25.0, low=72.0, high=92.0),
+        "the low E at 82.4 Hz, 12 % to either side; Wu et al. 2012 and Oh et al. 2018 used this band "
+        "at 600 frames a second, and 100 to 120 Hz for the A at 110 Hz",
+        "needs a high-speed clip and its rate, --fps 600; another string: --low and --high round its pitch",
+    ),
+    Preset(
+        "machine",
+        "the vibration of a motor, a pump or a pipe",
+        Settings("phase", "temporal", 20.0, low=1.0, top=0.45, options={"smoothing": 1.0}),
+        "all that the capture rate holds above 1 Hz, where light and tripods drift: a shaft at 600 to 3000 "
+        "turns a minute shakes at 10 to 50 Hz and the multiples; what is too fast for the rate shows at a "
+        "lower frequency",
+        "a band round the shaft's frequency shows less noise; --fps for a high-speed clip",
+    ),
+    Preset(
+        "tremor",
+        "the trembling of a hand that is held still",
+        Settings("phase", "temporal", 10.0, low=4.0, high=12.0, options={"smoothing": 1.0}),
+        "tremor at rest is at 4 to 6 Hz, essential at 4 to 12 Hz, and everyone's own at 8 to 12 Hz (the "
+        "consensus of the Movement Disorder Society); slower movement is left alone",
+        "needs more than 24 frames a second",
+    ),
+    Preset(
+        "impact",
+        "the shock of a shot, a blow or a step, which runs through what it hits",
+        Settings("learned", "dynamic", 5.0),
+        "a single event has no band: velocity is magnified, against the frame before; Oh et al. 2018 used 8 "
+        "for the recoil of a gun, of which the shipped network, made for 12 px of motion, takes 5",
+        "a high-speed clip; lower --factor if `mm magnify` warns of motion beyond the training",
+    ),
+)
+
+
+def preset(name: str) -> Preset:
+    """The preset called ``name``.
+
+    Raises:
+        InputError: if there is none; the message lists the names and the closest match.
+    """
+    if name not in PRESETS:
+        close = difflib.get_close_matches(name, PRESETS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"no preset is called {name!r}{hint} (known: {', '.join(PRESETS)})")
+    return PRESETS[name]
+
+
+def settle(name: str | None = None, **given: Any) -> Settings:
+    """The settings of a preset (None: the defaults), with those that are given in their place.
+
+    What a given value makes meaningless is left out: a preset's options are for its method, its band is for
+    temporal mode, and the parameters of its filter are for that filter.
+
+    Args:
+        name: of the preset.
+        given: fields of :class:`Settings`, None for not given; ``options`` are added to the preset's.
+
+    Raises:
+        InputError: for an unknown preset.
+    """
+    start = Settings() if name is None else preset(name).settings
+    own = {key: value for key, value in given.items() if value is not None}
+    drop: dict[str, Any] = {}
+    if own.get("method", start.method) != start.method:
+        drop["options"] = {}
+    if own.get("mode", start.mode) != start.mode:
+        drop |= {key: getattr(Settings, key) for key in _OF_BAND}
+    if own.get("filter", start.filter) != start.filter:
+        drop |= {"order": None, "taps": None}
+    start = replace(start, **drop)
+    options = dict(own.pop("options", {}))
+    marks = frozenset(own) | {f"option {key}" for key in options}
+    return replace(start, **own, options={**start.options, **options}, given=marks)

@@ -1,0 +1,157 @@
+"""The shots of a clip, between its cuts: what is said of them, and those too short to be magnified."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mm.errors import InputError
+from mm.methods.base import Magnifier
+from mm.temporal import Band, from_band
+from mm.video.info import ClipInfo
+from mm.video.reader import Clip, open_clip
+
+# Of a clip with more cuts than this, not every one is told.
+_TOLD = 10
+
+
+class Shots:
+    """Counts the frames of each shot while a clip streams by.
+
+    Args:
+        source: the clip.
+        magnifier: the method, whose filter says how long a shot must be.
+        band: the frequencies to magnify, None for all.
+        start, end, folder_rate: as the clip was opened with, see :func:`mm.video.open_clip`.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        magnifier: Magnifier,
+        band: Band | None,
+        start: float | None,
+        end: float | None,
+        folder_rate: float | None,
+    ) -> None:
+        self.cuts: list[int] = []
+        """Frame numbers, from 0, of the first frames after a cut."""
+        self._source, self._band = source, band
+        self._start, self._end, self._folder_rate = start, end, folder_rate
+        self._needed = 1
+        if band is not None:
+            # A method may have a filter of its own making.
+            used = getattr(magnifier, "filter", None) or from_band(band)
+            self._needed = used.min_frames
+        self._frames = self._length = self._longest = 0
+        self._first: int | None = None
+        self._info: ClipInfo | None = None
+
+    @property
+    def too_short(self) -> bool:
+        """Whether the temporal filter will refuse the shot that ends here."""
+        return self._length < self._needed
+
+    def push(self, pts: tuple[int, ...], begins: bool, info: ClipInfo) -> None:
+        """Count the next frames of a clip, shown at ``pts``; ``begins`` if a cut lies before the first."""
+        if self._first is None:
+            self._first, self._info = pts[0], info
+        if begins:
+            self.cuts.append(self._frames)
+            self._length = 0
+            self._tell_cut(pts[0])
+        self._frames += len(pts)
+        self._length += len(pts)
+        self._longest = max(self._longest, self._length)
+
+    def tell_unchanged(self, count: int) -> None:
+        """Warn that the last ``count`` frames are passed as they are."""
+        warnings.warn(
+            f"{self._source}: the {self._length} frames from frame {self._frames - self._length} on are too "
+            f"few between cuts for the temporal filter, which needs {self._needed}; "
+            + ("they are" if count == self._length else f"the last {count} of them are")
+            + " left as they are",
+            stacklevel=3,
+        )
+
+    def check_any_long_enough(self) -> None:
+        """Refuse a clip with cuts none of whose shots is long enough, so that nothing was magnified.
+
+        Raises:
+            InputError: with the lengths.
+        """
+        if self._band is None or self._longest >= self._needed:
+            return
+        band = self._band
+        raise InputError(
+            f"{self._source} has {len(self.cuts)} cut{'s' * (len(self.cuts) > 1)}, and the longest part "
+            f"between them has {self._longest} frames, but the {band.filter} filter for {band.low:g} Hz to "
+            f"{band.high:g} Hz needs at least {self._needed}; raise --low, take --filter butter-causal, or "
+            "go on across the cuts with --ignore-cuts"
+        )
+
+    def read_again(self, wanted: tuple[int, ...], size: int) -> Iterator[Tensor]:
+        """The frames shown at the times ``wanted`` once more, ``size`` at a time.
+
+        To read them again costs a short shot some time; to keep every shot's would cost every clip memory.
+        """
+        left = deque(wanted)
+        # The right place first; from the beginning if a container's index has led astray.
+        for begin in (self._shortly_before(wanted[0]), self._start):
+            if left:
+                with self._opened(begin) as clip:
+                    yield from _picked(clip, left, size)
+        if left:
+            raise InputError(
+                f"{self._source} gave other frames when it was read again for the short parts between its "
+                "cuts; copy it into a file that does not change, or go on across the cuts with --ignore-cuts"
+            )
+
+    def _shortly_before(self, tick: int) -> float | None:
+        assert self._first is not None
+        assert self._info is not None
+        # No earlier than this: the clip's first frame is not shown before ``start``.
+        seconds = (self._start or 0.0) + float((tick - self._first) * self._info.time_base)
+        begin = seconds - 1.5 / float(self._info.rate)
+        return begin if begin > (self._start or 0.0) else self._start
+
+    def _opened(self, start: float | None) -> Clip:
+        with warnings.catch_warnings():
+            # It was opened before, and has said what there is to say.
+            warnings.simplefilter("ignore")
+            return open_clip(self._source, start=start, end=self._end, folder_rate=self._folder_rate)
+
+    def _tell_cut(self, tick: int) -> None:
+        if len(self.cuts) > _TOLD:
+            return
+        assert self._first is not None
+        assert self._info is not None
+        seconds = (self._start or 0.0) + float((tick - self._first) * self._info.time_base)
+        more = "; further cuts are not told" if len(self.cuts) == _TOLD else ""
+        warnings.warn(
+            f"{self._source} has a cut before frame {self.cuts[-1]} ({seconds:.2f} s): magnification starts "
+            f"afresh there, --ignore-cuts goes on across it{more}",
+            stacklevel=3,
+        )
+
+
+def _picked(clip: Clip, left: deque[int], size: int) -> Iterator[Tensor]:
+    """The frames of ``clip`` whose times are ``left``, in order; what is found is taken from ``left``."""
+    found: list[Tensor] = []
+    for frames, pts in clip.chunks(size):
+        for frame, tick in zip(frames, pts, strict=True):
+            if left and tick == left[0]:
+                left.popleft()
+                found.append(frame)
+        if len(found) >= size or (found and not left):
+            yield torch.stack(found)
+            found = []
+        if not left:
+            return
+    if found:
+        yield torch.stack(found)

@@ -1,0 +1,316 @@
+"""``mm compare`` as it is typed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import shlex
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mm.cli import main
+from mm.errors import InputError
+from mm.networks import MagnificationNetwork, NetworkConfig
+from mm.networks.weights import save
+from mm.registry import methods
+from mm.video import read_clip, write_clip
+
+TINY = NetworkConfig(
+    stem_channels=2, channels=2, encoder_blocks=1, texture_blocks=1, shape_blocks=1, decoder_blocks=1
+)
+HEIGHT, WIDTH, FPS, FRAMES = 64, 96, 30, 20
+PERIOD, AMPLITUDE, FREQUENCY, FACTOR = 16.0, 0.2, 3.0, 5.0
+FILES = {"compare.html", "compare.mp4", "compare.json", "slice_x.png", "slice_y.png"}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save(MagnificationNetwork(TINY), path, {})
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Vertical stripes of known motion in the upper half; below, a texture that stands still."""
+    t = torch.arange(FRAMES, dtype=torch.float64).view(-1, 1, 1) / FPS
+    y, x = torch.meshgrid(torch.arange(HEIGHT).double(), torch.arange(WIDTH).double(), indexing="ij")
+    shift = AMPLITUDE * torch.sin(2 * math.pi * FREQUENCY * t)
+    moving = 0.5 + 0.3 * torch.sin(2 * math.pi / PERIOD * (x - shift))
+    still = 0.5 + 0.15 * (torch.sin(0.6 * x) + torch.sin(0.5 * y))
+    upper = torch.sigmoid(HEIGHT / 2 - y)
+    frames = (moving * upper + still * (1 - upper))[:, None].expand(-1, 3, -1, -1).float()
+    path = tmp_path_factory.mktemp("clip") / "in & out.mkv"
+    # Of 10 bits, so that rounding does not blur a motion of a fifth of a pixel.
+    write_clip(path, frames, rate=FPS, lossless=True)
+    return str(path)
+
+
+def compare(source: str, out: Path, *options: str) -> int:
+    return main(["compare", source, "--out", str(out), "--device", "cpu", *options])
+
+
+def pictures(page: str) -> dict[str, np.ndarray]:
+    """The page's images by what stands for them, RGB."""
+    found = {}
+    for data, text in re.findall(r'<img src="data:image/png;base64,([^"]+)"[^>]* alt="([^"]*)"', page):
+        pixels = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+        assert pixels is not None
+        found[text] = pixels[..., ::-1]
+    return found
+
+
+def course(slice_of_row: np.ndarray) -> np.ndarray:
+    """Displacement in px over time of the stripes, from their phase: (L, T, 3) → (T,)."""
+    length = slice_of_row.shape[0] // int(PERIOD) * int(PERIOD)
+    light = slice_of_row[:length].mean(-1)
+    wave = np.exp(-2j * np.pi / PERIOD * np.arange(length))
+    phase = np.unwrap(np.angle(wave @ light))
+    return -(phase - phase[0]) * PERIOD / (2 * np.pi)
+
+
+def swing(displacement: np.ndarray) -> float:
+    """Amplitude at the known frequency, by least squares."""
+    t = np.arange(FRAMES) / FPS
+    basis = np.stack(
+        [np.sin(2 * np.pi * FREQUENCY * t), np.cos(2 * np.pi * FREQUENCY * t), np.ones(FRAMES)], 1
+    )
+    sine, cosine, _ = np.linalg.lstsq(basis, displacement, rcond=None)[0]
+    return float(np.hypot(sine, cosine))
+
+
+def test_compares(source: str, weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "folder"
+    assert compare(source, out, "--methods", f"linear,phase,mine={weights}", "--factor", f"{FACTOR:g}") == 0
+    assert {path.name for path in out.iterdir()} == FILES | {"linear.mp4", "phase.mp4", "mine.mp4"}
+    said = capsys.readouterr().out
+    assert "mine: 20 frames in" in said
+    assert "(most motion along x)" in said
+    settings = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    # The stripes move in the upper half.
+    assert 2 <= settings["line"]["row"] <= HEIGHT / 2
+    assert [method["name"] for method in settings["methods"]] == ["linear", "phase", "mine"]
+    assert all(method["worked"] and method["speed"] > 0 for method in settings["methods"])
+
+    page = (out / "compare.html").read_text(encoding="utf-8")
+    shown = pictures(page)
+    labels = ["input", "linear × 5", "phase × 5", "mine × 5"]
+    for label in labels:
+        # Rows and columns of up to 128 px are shown whole.
+        assert shown[f"{label}, x–t slice"].shape == (WIDTH, FRAMES, 3)
+        assert shown[f"{label}, y–t slice"].shape == (HEIGHT, FRAMES, 3)
+        assert shown[f"{label}, crop"].shape == (64, 64, 3)
+        assert f"<figcaption>{label}</figcaption>" in page
+    assert shown["the input"].shape == (HEIGHT, WIDTH, 3)
+    assert "in &amp; out.mkv" in page
+    assert "in & out.mkv" not in page
+    for method in settings["methods"]:
+        assert method["says"] in page
+    assert not re.search(r'(?:src|href)="(?!data:|linear\.mp4|phase\.mp4|mine\.mp4)', page)
+    assert "http" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+
+    # The slices on the page show the motion: as it is in the input, and five times as large.
+    before = swing(course(shown["input, x–t slice"]))
+    assert before == pytest.approx(AMPLITUDE, rel=0.05)
+    for label in ("linear × 5", "phase × 5"):
+        assert swing(course(shown[f"{label}, x–t slice"])) / before == pytest.approx(FACTOR, rel=0.1), label
+
+    # The moment is the one at which the stripes are farthest from where they were at first.
+    moment = settings["moment"]["frame"]
+    farthest = np.abs(np.sin(2 * np.pi * FREQUENCY * np.arange(FRAMES) / FPS))
+    assert farthest[moment] > 0.9
+    frames, info = read_clip(out / "compare.mp4")
+    assert len(frames) == FRAMES
+    # Matroska, in which the input is, rounds times to 1 ms.
+    assert float(info.rate) == pytest.approx(FPS, rel=0.002)
+
+
+def test_the_page_can_be_made_again_from_its_own_line(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--methods", "phase", "--factor", "3", "--low", "2", "--high", "6.5", "--filter", "iir"]
+    options += ["--scale", "0.5", "--start", "0.1", "--line", "40,20", "--roi", "8,4,80,40"]
+    assert compare(source, tmp_path / "a b", *options, "--quiet") == 0
+    assert capsys.readouterr().out == ""
+    first = json.loads((tmp_path / "a b" / "compare.json").read_text(encoding="utf-8"))
+    assert first["line"] | {"chosen": ""} == {"row": 10, "column": 20, "chosen": ""}
+    assert "row 20 (given) and column 40 (given)" in first["line"]["chosen"]
+    assert first["parameters"]["Mode"] == "temporal"
+    assert "48×32 px" in first["parameters"]["Clip"]
+    assert "iir 2–6.5 Hz" in first["methods"][0]["says"]
+    slices = pictures((tmp_path / "a b" / "compare.html").read_text(encoding="utf-8"))
+
+    words = shlex.split(first["command"])
+    assert words[0] == "mm"
+    (tmp_path / "a b" / "compare.html").unlink()
+    assert main(words[1:]) == 0
+    again = json.loads((tmp_path / "a b" / "compare.json").read_text(encoding="utf-8"))
+    assert again["command"] == first["command"]
+    assert again["moment"] == first["moment"]
+    for name, picture in pictures((tmp_path / "a b" / "compare.html").read_text(encoding="utf-8")).items():
+        np.testing.assert_array_equal(picture, slices[name])
+
+
+def test_a_row_that_is_given_and_a_column_that_is_found(source: str, tmp_path: Path) -> None:
+    assert compare(source, tmp_path / "o", "--methods", "phase", "--row", "12", "--mode", "dynamic") == 0
+    settings = json.loads((tmp_path / "o" / "compare.json").read_text(encoding="utf-8"))
+    assert settings["line"]["row"] == 12
+    assert "row 12 (given)" in settings["line"]["chosen"]
+    assert "phase, dynamic" in settings["methods"][0]["says"]
+
+
+def test_a_folder_of_images(source: str, tmp_path: Path) -> None:
+    write_clip(tmp_path / "frames", read_clip(source)[0][:8])
+    assert compare(str(tmp_path / "frames"), tmp_path / "o", "--methods", "linear", "--fps", "50") == 0
+    assert float(read_clip(tmp_path / "o" / "compare.mp4")[1].rate) == 50
+
+
+# -- methods that do not work ------------------------------------------------------------------------------
+
+
+class Refuses:
+    """A method that refuses every clip."""
+
+    def __init__(self, factor: float, band: object, device: object) -> None:
+        raise InputError("refuses: the clip is <too> plain; give another")
+
+
+class Warns:
+    """A method that warns, and changes nothing."""
+
+    def __init__(self, factor: float, band: object, device: object) -> None:
+        warnings.warn("this is experimental", stacklevel=2)
+
+    def push(self, frames: Tensor) -> Tensor:
+        return frames
+
+    def flush(self) -> Tensor:
+        return torch.empty(0)
+
+    def memory(self, height: int, width: int, frames: int) -> int:
+        return 0
+
+    def describe(self) -> str:
+        return "warns, changes nothing"
+
+
+@pytest.fixture
+def more_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(methods._entries, "refuses", Refuses)
+    monkeypatch.setitem(methods._entries, "warns", Warns)
+
+
+@pytest.mark.usefixtures("more_methods")
+def test_a_method_that_refuses_is_named_and_the_others_are_compared(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o"
+    assert compare(source, out, "--methods", "refuses,warns,linear") == 0
+    said = capsys.readouterr().err
+    assert "mm: warning: refuses did not work: refuses: the clip is <too> plain; give another\n" in said
+    assert "mm: warning: warns: this is experimental\n" in said
+    page = (out / "compare.html").read_text(encoding="utf-8")
+    assert "did not work: refuses: the clip is &lt;too&gt; plain" in page
+    assert "this is experimental" in page
+    assert set(pictures(page)) >= {"warns × 10, crop", "linear × 10, crop"}
+    assert not any("refuses" in name for name in pictures(page))
+    assert not (out / "refuses.mp4").exists()
+
+
+@pytest.mark.usefixtures("more_methods")
+def test_if_no_method_works_it_is_an_error(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--methods", "refuses,learned"]
+    # The network, too, refuses a band in static mode.
+    assert compare(source, tmp_path / "o", *options, "--mode", "static", "--low", "1", "--high", "5") == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("mm: error: no method worked: refuses: refuses: the clip is <too> plain")
+    assert "; learned: " in last
+    assert compare(source, tmp_path / "o", "--methods", "refuses") == 2
+    assert "mm: error: refuses: the clip is <too> plain; give another" in capsys.readouterr().err
+    assert not (tmp_path / "o" / "compare.html").exists()
+
+
+# -- bad input ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--methods", "linear,phaze"], "no method is called 'phaze'; did you mean 'phase'?"),
+        (["--methods", "phase,linear,phase"], "the method 'phase' is given twice"),
+        (["--methods", "a=x.safetensors,a=y.safetensors"], "the method 'a' is given twice"),
+        (["--methods", "input,phase"], "the input is always shown"),
+        (["--methods", "=x.safetensors"], "a method is NAME, or NAME=WEIGHTS"),
+        (["--methods", " , "], "no method is given"),
+        (["--methods", "phase,new=gone.safetensors"], "gone.safetensors"),
+        (["--row", "64"], "row 64 lies outside"),
+        (["--column", "-1"], "column -1 lies outside"),
+        (["--line", "96,3"], "columns 0 to 95; change --column (in --line)"),
+        (["--line", "3"], "--line must be 2 whole numbers x,y in px, got '3'"),
+        (["--line", "3,4", "--row", "3"], "leave out --row and --column"),
+        (["--roi", "0,0,200,10"], "does not lie within the frame"),
+        (["--roi", "0,0,a,10"], "--roi must be 4 whole numbers"),
+        (["--factor", "-1"], "factor"),
+        (["--scale", "0"], "scale must be a number above 0"),
+        (["--mode", "temporal"], "temporal mode needs a band"),
+        (["--low", "3"], "--high is missing"),
+        (["--low", "3", "--high", "20"], "frames a second hold only frequencies below 15 Hz"),
+        (["--low", "0.5", "--high", "2"], "the clip has 20 frames"),
+        (["--start", "9"], "no frame between 9 s and its end"),
+        (["--device", "abacus"], "no device is called 'abacus'"),
+    ],
+)
+def test_bad_input_is_told_before_any_work(
+    source: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr("mm.methods.clip.magnify", lambda *args, **named: pytest.fail("work was begun"))
+    arguments = ["compare", source, "--out", str(tmp_path / "o"), "--methods", "phase"]
+    assert main([*arguments, *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_the_input_is_not_written_over(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = read_clip(source)[0][:4]
+    write_clip(tmp_path / "phase.mp4", frames)
+    before = (tmp_path / "phase.mp4").read_bytes()
+    assert compare(str(tmp_path / "phase.mp4"), tmp_path, "--methods", "phase") == 2
+    assert "would be written over, and is the input" in capsys.readouterr().err
+    assert (tmp_path / "phase.mp4").read_bytes() == before
+    write_clip(tmp_path / "frames", frames)
+    assert compare(str(tmp_path / "frames"), tmp_path / "frames", "--methods", "phase") == 2
+    assert "is the folder of the input" in capsys.readouterr().err
+    assert compare(source, tmp_path / "phase.mp4", "--methods", "phase") == 2
+    assert "is a file; name a folder" in capsys.readouterr().err
+    assert compare(str(tmp_path / "gone.mp4"), tmp_path / "o") == 2
+    assert "there is no file or folder" in capsys.readouterr().err
+
+
+def test_names_that_are_no_file_names(source: str, weights: str, tmp_path: Path) -> None:
+    options = ["--methods", f"../a b={weights},.. a/b={weights},compare={weights}"]
+    assert compare(source, tmp_path / "o", *options, "--end", "0.2") == 0
+    assert {path.name for path in (tmp_path / "o").iterdir()} == FILES | {
+        "a_b.mp4",
+        "a_b-2.mp4",
+        "compare-2.mp4",
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {"o"}

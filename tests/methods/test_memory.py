@@ -1,0 +1,104 @@
+"""What memory there is: the machine's, or a container's limit in either version of control groups."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mm.errors import InputError
+from mm.methods.layout import Layout
+from mm.methods.memory import check_memory, machine_memory
+from mm.temporal import Band
+
+GIB = 2**30
+MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None
+
+
+def fake(folder: Path, own: str, limits: dict[str, str]) -> dict[str, Path]:
+    (folder / "own").write_text(own)
+    for name, value in limits.items():
+        file = folder / "cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(value + "\n")
+    return {"cgroups": folder / "cgroup", "own": folder / "own"}
+
+
+@pytest.mark.parametrize(
+    ("own", "limits", "expected"),
+    [
+        ("0::/\n", {"memory.max": "1048576"}, 2**20),
+        ("0::/a/b\n", {"a/b/memory.max": "max", "a/memory.max": "2097152"}, 2**21),
+        ("0::/a/b\n", {"a/b/memory.max": "1048576", "a/memory.max": "2097152"}, 2**20),
+        ("0::/on/the/host\n", {"memory.max": "1048576"}, 2**20),
+        ("0::/../other\n", {"memory.max": "1048576"}, 2**20),
+        ("4:memory:/docker/x\n0::/\n", {"memory/docker/x/memory.limit_in_bytes": "1048576"}, 2**20),
+        ("4:cpu,memory:/docker/x\n", {"memory/memory.limit_in_bytes": "1048576"}, 2**20),
+        ("4:memory:/\n", {"memory/memory.limit_in_bytes": str(2**63 - 4096)}, MACHINE),
+        ("0::/\n", {"memory.max": "max"}, MACHINE),
+        ("1:name=systemd:/\n", {"memory.max": "1048576"}, MACHINE),
+        ("0::/\n", {}, MACHINE),
+    ],
+)
+def test_the_container_s_limit(tmp_path: Path, own: str, limits: dict[str, str], expected: int) -> None:
+    assert machine_memory(**fake(tmp_path, own, limits)) == expected
+
+
+def test_a_system_without_control_groups(tmp_path: Path) -> None:
+    assert machine_memory(tmp_path / "none", tmp_path / "neither") == MACHINE
+
+
+class Holds:
+    """A method that holds so many bytes; ``parts``: it can flush a few frames at a time."""
+
+    def __init__(self, held: int, parts: bool) -> None:
+        self.held = held
+        if parts:
+            self.flush_parts = None
+
+    def memory(self, height: int, width: int, frames: int) -> int:
+        return self.held
+
+
+def check(
+    monkeypatch: pytest.MonkeyPatch,
+    held: int,
+    device: str = "cpu",
+    parts: bool = True,
+    side_by_side: bool = False,
+    filter: str = "ideal",
+) -> None:
+    """On a machine of 4 GiB with a GPU of 1 GiB; 1000 frames of 1000×100 px."""
+    monkeypatch.setattr("mm.methods.memory.machine_memory", lambda: 4 * GIB)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, GIB))
+    layout = Layout((100, 1000), False, None, side_by_side, None)
+    method: Any = Holds(held, parts)
+    check_memory(method, layout, 1000, Band(1, 2, 30, filter), torch.device(device))
+
+
+@pytest.mark.filterwarnings("ignore:the ideal filter holds")
+def test_each_place_holds_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    check(monkeypatch, 3 * GIB)
+    with pytest.raises(
+        InputError, match="holds 5 GiB for 1000 frames of 1000×100 px, and this machine has 4 GiB"
+    ):
+        check(monkeypatch, 5 * GIB)
+    with pytest.raises(InputError, match=r"holds 3 GiB .* and the GPU has 1 GiB"):
+        check(monkeypatch, 3 * GIB, "cuda")
+    # 1.1 GiB of output at once, on the CPU: too much beside 3 GiB there, but nothing that the GPU must hold.
+    with pytest.raises(InputError, match=r"holds 4\.1 GiB .* this machine has 4 GiB"):
+        check(monkeypatch, 3 * GIB, parts=False)
+    check(monkeypatch, GIB // 2, "cuda", parts=False, side_by_side=True)
+
+
+def test_a_streaming_filter_is_refused_with_another_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"the butter filter holds 5 GiB .*, or raise --low"):
+        check(monkeypatch, 5 * GIB, filter="butter")
+
+
+def test_the_whole_clip_s_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.warns(UserWarning, match="ideal filter holds 2 GiB for 1000 frames"):
+        check(monkeypatch, 2 * GIB)

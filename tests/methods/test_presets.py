@@ -1,0 +1,150 @@
+"""Presets: every one can be used, what is given comes first, and a rate that cannot hold the band is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mm.errors import InputError
+from mm.methods import LinearMagnifier
+from mm.methods.options import convert
+from mm.methods.presets import PRESETS, Settings, preset, settle
+from mm.registry import methods
+from mm.temporal import Band, from_band
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_makes_its_method(name: str) -> None:
+    settings = preset(name).settings.at(600.0, "clip.mp4")
+    band = settings.band(600.0)
+    assert (band is not None) == (settings.mode == "temporal")
+    if settings.method != "learned":
+        made = methods.get(settings.method)(
+            factor=settings.factor,
+            mode=settings.mode,
+            band=band,
+            **convert(settings.method, settings.options),
+        )
+        assert made.factor == settings.factor
+    else:
+        assert not settings.options
+    assert settings.preset == name
+    assert settings.given == frozenset()
+    for text in (preset(name).reveals, preset(name).why, preset(name).hint):
+        assert text
+        assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_s_filter_passes_the_middle_of_its_band(name: str) -> None:
+    band = preset(name).settings.at(600.0, "clip.mp4").band(600.0)
+    if band is not None:
+        assert abs(from_band(band).gain((band.low * band.high) ** 0.5)) > 0.9
+
+
+def test_the_pulse_is_the_linear_method_s_colour_mode() -> None:
+    settings = preset("pulse").settings
+    band = settings.band(30.0)
+    assert band is not None
+    made = LinearMagnifier(settings.factor, "temporal", band, **convert("linear", settings.options))
+    colour = LinearMagnifier.colour(settings.factor, band, level=4)
+    assert made.weights(296, 264) == colour.weights(296, 264)
+    assert made.chroma == colour.chroma
+    assert band.filter == "ideal"
+
+
+def test_without_a_preset_there_are_the_defaults() -> None:
+    assert settle() == Settings()
+    assert (Settings().method, Settings().mode, Settings().factor, Settings().filter) == (
+        "learned",
+        "static",
+        10.0,
+        "butter",
+    )
+
+
+def test_what_is_given_comes_first() -> None:
+    made = settle("breathing", factor=25.0, low=0.4, options={"orientations": "8"})
+    usual = preset("breathing").settings
+    assert (made.factor, made.low, made.high, made.method) == (25.0, 0.4, usual.high, usual.method)
+    assert made.options == {**usual.options, "orientations": "8"}
+    assert made.given == {"factor", "low", "option orientations"}
+    # And the preset is as it was.
+    assert preset("breathing").settings == usual
+    assert "orientations" not in usual.options
+
+
+def test_what_another_method_mode_or_filter_makes_meaningless_is_left_out() -> None:
+    assert settle("pulse", method="phase").options == {}
+    assert settle("pulse", method="linear").options == preset("pulse").settings.options
+    moving = settle("machine", mode="dynamic")
+    assert (moving.low, moving.high, moving.top) == (None, None, None)
+    assert moving.band(30.0) is None
+    with_taps = replace(preset("breathing").settings, filter="fir", taps=61)
+    assert with_taps.taps == 61
+    assert settle("breathing", filter="fir", taps=61).taps == 61
+
+
+def test_another_filter_drops_the_preset_s_taps(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = replace(
+        PRESETS["structure"], settings=replace(PRESETS["structure"].settings, filter="fir", taps=61)
+    )
+    monkeypatch.setattr("mm.methods.presets.PRESETS", {**PRESETS, "short": short})
+    assert settle("short").taps == 61
+    assert settle("short", filter="butter").taps is None
+
+
+def test_an_edge_by_rule() -> None:
+    for fps in (30.0, 600.0):
+        settings = preset("machine").settings.at(fps, "clip.mp4")
+        assert settings.high == pytest.approx(0.45 * fps)
+        assert settings.band(fps) == Band(1.0, 0.45 * fps, fps, "butter")
+    assert settle("machine", high=12.0).at(30.0, "clip.mp4").high == 12.0
+
+
+@pytest.mark.parametrize(
+    ("name", "fps", "needed"), [("string", 30.0, 184), ("tremor", 24.0, 24), ("machine", 2, 2.2)]
+)
+def test_a_rate_that_cannot_hold_the_band(name: str, fps: float, needed: float) -> None:
+    with pytest.raises(InputError) as caught:
+        settle(name).at(fps, "guitar.mp4")
+    message = str(caught.value)
+    assert message.startswith(f"preset {name} looks at ")
+    assert f"takes more than {needed:g}" in message
+    assert f"guitar.mp4 has {fps:g}; give the rate of capture with --fps" in message
+    # The ways out are some.
+    assert settle(name).at(600.0, "guitar.mp4").band(600.0) is not None
+    assert settle(name, low=0.2, high=0.5).at(fps, "guitar.mp4").band(fps) is not None
+
+
+def test_no_such_preset() -> None:
+    with pytest.raises(
+        InputError, match=r"no preset is called 'pulze'; did you mean 'pulse'\? \(known: breathing,"
+    ):
+        preset("pulze")
+
+
+@pytest.mark.parametrize(("name", "value"), [("order", 4), ("taps", 31)])
+def test_a_filter_s_parameter_without_a_band(name: str, value: int) -> None:
+    with pytest.raises(InputError, match=f"--{name} {value} is the temporal filter's, but there is no band"):
+        settle(**{name: value}).band(30.0)
+    assert getattr(settle(**{name: value}, low=1.0, high=2.0).band(30.0), name) == value
+
+
+def test_lines_say_what_was_given() -> None:
+    lines = settle("structure", factor=75.0, high=0.25, options={"limit": "1.5"}).lines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "method",
+        "mode",
+        "factor",
+        "band",
+        "filter",
+        "option smoothing",
+        "option limit",
+    ]
+    assert [line.endswith("(given)") for line in lines] == [False, False, True, True, False, False, True]
+    assert "75  (given)" in lines[2]
+    assert "0.2 Hz to 0.25 Hz" in lines[3]
+    assert "1 Hz to 0.45 of the capture rate" in settle("machine").lines()[3]
+    assert not any("band" in line for line in settle("impact").lines())
