@@ -1,14 +1,16 @@
 """Magnification methods, all behind one streaming interface, and the clip that is magnified with one.
 
 Public: :class:`Magnifier` (the interface), :class:`LearnedMagnifier` (the network), :class:`LinearMagnifier`,
-:class:`PhaseMagnifier`, :class:`RieszMagnifier`, :class:`AccelerationMagnifier` and :class:`FlowMagnifier`
-(the methods that it is compared with), and :func:`mm.magnify` in :mod:`mm.methods.clip`. Methods are found by
-name in :data:`mm.registry.methods`; importing this room enters those that are built in.
+:class:`PhaseMagnifier`, :class:`RieszMagnifier`, :class:`AccelerationMagnifier`, :class:`FlowMagnifier` and
+:class:`LayeredMagnifier` (the methods that it is compared with), and :func:`mm.magnify` in
+:mod:`mm.methods.clip`. Methods are found by name in :data:`mm.registry.methods`; importing this room enters
+those that are built in.
 """
 
 from mm.methods.acceleration import AccelerationMagnifier
 from mm.methods.base import Magnifier
 from mm.methods.flow import FlowMagnifier
+from mm.methods.layered import LayeredMagnifier
 from mm.methods.learned import LearnedMagnifier
 from mm.methods.linear import LinearMagnifier
 from mm.methods.phase import PhaseMagnifier
@@ -17,6 +19,7 @@ from mm.methods.riesz import RieszMagnifier
 __all__ = [
     "AccelerationMagnifier",
     "FlowMagnifier",
+    "LayeredMagnifier",
     "LearnedMagnifier",
     "LinearMagnifier",
     "Magnifier",
