@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from mm.evaluation.comparison import Row
-    from mm.evaluation.contenders import Contender
+    from mm.evaluation.contenders import Contender, Filtered
     from mm.evaluation.content import Content, Pictures
     from mm.evaluation.kernels import Kernels, Part
     from mm.evaluation.physical import Course
@@ -35,6 +36,7 @@ MEASUREMENTS = {
 }
 WITH_LEVELS = ("subpixel", "noise", "static", "gain")
 WITH_FACTORS = ("gain", "physical")
+WITH_CLIPS = ("subpixel", "noise", "static")
 IN_FIGURE_8 = ("subpixel", "noise")  # the paper's a; b and c
 FIGURE_8 = "figure8.png"
 COUNT = 16
@@ -95,6 +97,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the input to 8 bits; random: 102.3 becomes 103 in 30 %% of cases",
     )
     levels.add_argument(
+        "--pairs",
+        action="store_true",
+        help="subpixel, noise and static: measure registered methods on two frames, as the learned one; "
+        "without it those with a temporal mode are measured as in the paper, on a clip that moves at 3 Hz, "
+        "30 frames a second, through a FIR filter of 30 taps, 0.5 to 7.5 Hz",
+    )
+    levels.add_argument(
         "--no-gain", action="store_true", help="subpixel only: leave out the gain, for half of the time"
     )
 
@@ -107,10 +116,17 @@ class _Setup:
     levels: tuple[float, ...] | None
     factors: tuple[float, ...] | None
     size: tuple[int, int]
-    methods: list[Contender]
+    methods: list[Contender | Filtered]
     pictures: Pictures
     renderers: tuple[str, ...]
     device: torch.device
+
+    @property
+    def on_pairs(self) -> list[Contender]:
+        """The methods that are measured on pairs of frames: all of them but for :data:`WITH_CLIPS`."""
+        from mm.evaluation.contenders import Filtered
+
+        return [method for method in self.methods if not isinstance(method, Filtered)]
 
 
 @dataclass(frozen=True)
@@ -137,6 +153,11 @@ def run(args: argparse.Namespace) -> None:
     for option, given, where in (("--levels", levels, WITH_LEVELS), ("--factors", factors, WITH_FACTORS)):
         if given is not None and args.measurement not in where:
             raise InputError(f"{option} is for {', '.join(where)}; {args.measurement} has none, leave it out")
+    clips = args.measurement in WITH_CLIPS
+    if args.pairs and not clips:
+        raise InputError(
+            f"--pairs is for {', '.join(WITH_CLIPS)}; {args.measurement} has no clips, leave it out"
+        )
     if args.count < 1:
         raise InputError(f"--count must be at least 1 scene, got {args.count}")
     if args.seed < 0:
@@ -146,7 +167,7 @@ def run(args: argparse.Namespace) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from mm.device import choose_device
-    from mm.evaluation.contenders import contenders
+    from mm.evaluation.contenders import contenders, protocol
     from mm.evaluation.content import check_size
     from mm.evaluation.renderers import chosen_renderers
 
@@ -155,21 +176,26 @@ def run(args: argparse.Namespace) -> None:
     with warnings_as_lines():
         plugins.load_plugins(args.plugins)
         device = choose_device(args.device)
-        methods = contenders([text for text in args.methods.split(",") if text.strip()], device)
+        names = [text for text in args.methods.split(",") if text.strip()]
+        methods = contenders(names, device, clips=clips and not args.pairs)
         pictures, held_out = _pictures(args, max(height, width))
         renderers = chosen_renderers(args.renderer)
         job = _job(_Setup(args, levels, factors, (height, width), methods, pictures, renderers, device))
         _prepare_folder(args.out)
+        # What a method has to say of every clip is said once.
+        warnings.simplefilter("default", UserWarning)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         begun = time.perf_counter()
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(f"measuring {args.measurement}", total=job.steps)
             found = job.measure(lambda: progress.advance(task))
     seconds = round(time.perf_counter() - begun, 1)
+    measured_on = {method.name: protocol(method) for method in methods} if clips else {}
     settings = {
         "version": __version__,
         "measurement": args.measurement,
         "methods": args.methods.split(","),
+        **({"measured_on": measured_on} if clips else {}),
         "renderers": list(renderers),
         "scenes": args.count,
         "seed": args.seed,
@@ -185,6 +211,9 @@ def run(args: argparse.Namespace) -> None:
         (args.out / f"{args.measurement}.json").write_text(json.dumps(settings, indent=1) + "\n")
         files = [*job.write(args.out, found), f"{args.measurement}.json"]
     job.tell(console, found)
+    for text in dict.fromkeys(measured_on.values()):
+        columns_so = ", ".join(name for name, of_it in measured_on.items() if of_it == text)
+        console.print(f"{columns_so}: measured on {text}", highlight=False, soft_wrap=True, markup=False)
     if args.photographs or args.cutouts:
         console.print(held_out, highlight=False, soft_wrap=True, markup=False)
     console.print(
@@ -251,7 +280,7 @@ def _gain(setup: _Setup) -> _Job:
         return compare_gain(
             levels,
             contents,
-            setup.methods,
+            setup.on_pairs,
             count=args.count,
             seed=args.seed,
             renderers=setup.renderers,
@@ -272,7 +301,7 @@ def _kernels(setup: _Setup) -> _Job:
     from mm.evaluation.kernels import PLACES, kernel_pictures, kernels_csv, measure_kernels
 
     networks = []
-    for method in setup.methods:
+    for method in setup.on_pairs:
         if isinstance(method, Network):
             networks.append(method)
         elif method.name != BASELINE:
@@ -310,7 +339,7 @@ def _physical(setup: _Setup) -> _Job:
         return compare_physical(
             setup.pictures,
             setup.size,
-            setup.methods,
+            setup.on_pairs,
             count=args.count,
             seed=args.seed,
             renderers=setup.renderers,
@@ -325,7 +354,7 @@ def _physical(setup: _Setup) -> _Job:
         draw_physical(folder / "physical.png", found, FPS)
         return ["physical.csv", "physical.png"]
 
-    steps = args.count * len(setup.renderers) * len(setup.methods)
+    steps = args.count * len(setup.renderers) * len(setup.on_pairs)
     return _Job(steps, measure, write, _tell_physical)
 
 

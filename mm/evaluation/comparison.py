@@ -19,7 +19,8 @@ from torchmetrics.functional.image import (
 )
 
 from mm.errors import InputError
-from mm.evaluation.contenders import Contender
+from mm.evaluation import oscillation
+from mm.evaluation.contenders import Contender, Filtered
 from mm.evaluation.content import Content
 from mm.evaluation.protocol import Level, Rounding, record_frames, seeded
 from mm.evaluation.renderers import stage
@@ -27,6 +28,8 @@ from mm.metrics import motion_gain
 
 BATCH_PIXELS = {"cpu": 2**17, "cuda": 2**21}  # that go through a method at once
 SEARCH = 8  # px beyond the true motion that the gain's registration searches
+
+_Case = tuple[float, float, bool]
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def compare(
     measurement: str,
     levels: Sequence[Level],
     scenes: Callable[[int], Content],
-    methods: Sequence[Contender],
+    methods: Sequence[Contender | Filtered],
     *,
     count: int,
     seed: int,
@@ -113,7 +116,8 @@ def compare(
     """Measure how near each method comes to the truth at each level.
 
     The frames that the methods are given are recorded (noise, rounding), the truth is not. All methods are
-    given the same frames.
+    given the same frames; those with a temporal filter a clip (:mod:`mm.evaluation.oscillation`), of which
+    the middle frame is the moved one of the pair.
 
     Args:
         measurement: its name.
@@ -141,8 +145,10 @@ def compare(
         for renderer in renderers:
             shown = stage(renderer, content, device)
             rendered = {
-                case: shown.frames(_moments(content, case)) for case in dict.fromkeys(map(_case, levels))
+                case: shown.frames(_moved(content, case, (0.0, 1.0, case[1])))
+                for case in dict.fromkeys(map(_case, levels))
             }
+            swings: dict[_Case, Tensor] = {}
             for some in batches(levels, content.size, device):
                 clean = torch.stack([rendered[_case(level)] for level in some]).to(device)
                 recorded = torch.stack(
@@ -152,8 +158,20 @@ def compare(
                     ]
                 )
                 factor = torch.tensor([level.factor for level in some], device=device)
+                if any(isinstance(method, Filtered) for method in methods):
+                    # Of the levels at hand alone; cases of noise have theirs from one batch to the next.
+                    swings = {
+                        case: swings[case]
+                        if case in swings
+                        else shown.frames(_moved(content, case, oscillation.swing().tolist())).to(device)
+                        for case in dict.fromkeys(map(_case, some))
+                    }
                 for method in methods:
-                    output = method.magnify(recorded[:, 0], recorded[:, 1], factor)
+                    if isinstance(method, Filtered):
+                        key = (seed, index, 12)
+                        output = _on_clips(method, some, swings, recorded[:, 1], key, rounding)
+                    else:
+                        output = method.magnify(recorded[:, 0], recorded[:, 1], factor)
                     scores = _scores(clean[:, 0], output, clean[:, 2], some, gain)
                     for level, values in zip(some, scores, strict=True):
                         found[renderer, method.name, level].append(values)
@@ -202,18 +220,33 @@ def batches(
     return [levels[start : start + step] for start in range(0, len(levels), step)]
 
 
-def _case(level: Level) -> tuple[float, float, bool]:
+def _case(level: Level) -> _Case:
     """What of a level decides how the scene moves."""
     return level.motion, level.factor, level.background_moves
 
 
-def _moments(content: Content, case: tuple[float, float, bool]) -> Tensor:
-    """Return (3, 1 + K, 2): the displacements at rest, of the moved frame and of the magnified one."""
-    motion, factor, background_moves = case
+def _moved(content: Content, case: _Case, gains: Sequence[float]) -> Tensor:
+    """Return (T, 1 + K, 2): the displacements when everything has moved by ``gains`` times its motion."""
+    motion, _, background_moves = case
     moves = torch.ones(len(content.directions), 1, dtype=torch.float64)
     moves[0] = float(background_moves)
-    gains = torch.tensor([0.0, 1.0, factor], dtype=torch.float64)
-    return gains[:, None, None] * content.directions * moves * motion
+    return torch.tensor(gains, dtype=torch.float64)[:, None, None] * content.directions * moves * motion
+
+
+def _on_clips(
+    method: Filtered,
+    levels: Sequence[Level],
+    swings: dict[_Case, Tensor],
+    middles: Tensor,
+    key: tuple[int, ...],
+    rounding: Rounding,
+) -> Tensor:
+    """Return (B, 3, H, W): what a method makes of a clip for each level, one clip at a time."""
+    outputs = []
+    for level, middle in zip(levels, middles, strict=True):
+        clip = oscillation.record(swings[_case(level)], middle, level.noise, key, rounding)
+        outputs.append(method.magnify(clip, level.factor))
+    return torch.stack(outputs)
 
 
 def _scores(

@@ -1,9 +1,14 @@
-"""The methods that a measurement sets side by side, each as a function of a pair of frames and a factor."""
+"""The methods that a measurement sets side by side.
+
+Most are a function of a pair of frames and a factor. A method of the registry may also be measured as the
+paper measures the phase-based one, with a temporal filter on a clip (:mod:`mm.evaluation.oscillation`).
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,10 +16,13 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.evaluation import oscillation
 from mm.methods import Magnifier
+from mm.methods.options import convert
 from mm.networks import MagnificationNetwork
 from mm.networks.weights import load
 from mm.registry import methods
+from mm.temporal import Band
 
 BASELINE = "input"
 LEARNED = "learned"
@@ -87,13 +95,14 @@ class Registered:
         return torch.stack([self._pair(*pair) for pair in zip(a, b, factor.tolist(), strict=True)])
 
     def build(self, factor: float) -> Magnifier:
-        """Return the method at work with this factor."""
-        takes = inspect.signature(self.make).parameters
-        anything = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values())
-        options = {"factor": factor, "band": None, "device": self.device}
-        own = {key: value for key, value in options.items() if anything or key in takes}
-        made: Magnifier = self.make(**own)
-        return made
+        """Return the method at work with this factor, motion being measured from the clip's first frame.
+
+        Raises:
+            InputError: for a method that compares no frames, such as acceleration, or cannot do without
+                options of its own.
+        """
+        own = {"mode": "static"} if "mode" in _takes(self.make) else {}
+        return _built(self.name, self.make, "against a reference frame", factor, None, self.device, own)
 
     def _pair(self, a: Tensor, b: Tensor, factor: float) -> Tensor:
         magnifier = self.build(factor)
@@ -106,19 +115,143 @@ class Registered:
         return shown[1]
 
 
-def contenders(names: Sequence[str], device: torch.device) -> list[Contender]:
+@dataclass(frozen=True)
+class Filtered:
+    """A method of the registry in temporal mode, on the clip of :mod:`mm.evaluation.oscillation`.
+
+    Attributes:
+        name: under which it is registered.
+        make: the registered callable; it takes ``mode`` and ``band``.
+        device: where it is to work.
+    """
+
+    name: str
+    make: Callable[..., Any]
+    device: torch.device
+
+    @staticmethod
+    def fits(make: Callable[..., Any]) -> bool:
+        """Whether a registered callable says that it has a temporal mode: it takes ``mode`` and ``band``."""
+        return {"mode", "band"} <= set(_takes(make))
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether the band's FIR filter is used; else a kernel of the method's own, for one frequency."""
+        return "frequency" not in _takes(self.make)
+
+    def magnify(self, clip: Iterable[Tensor], factor: float) -> Tensor:
+        """Magnify the motion in a clip.
+
+        Args:
+            clip: frames (3, H, W) in [0, 1].
+            factor: the gain.
+
+        Returns:
+            (3, H, W), the clip's middle frame.
+
+        Raises:
+            InputError: for a method that gives more or fewer frames than it is given.
+        """
+        magnifier = self.build(factor)
+        middle, count = None, 0
+        for frame in _streamed(magnifier, clip):
+            if count == oscillation.MIDDLE:
+                middle = frame
+            count += 1
+        if middle is None or count != oscillation.FRAMES:
+            raise InputError(
+                f"the method {self.name!r} gave {count} frames for a clip of {oscillation.FRAMES}; it cannot "
+                "be measured on a clip, leave it out"
+            )
+        return middle
+
+    def build(self, factor: float) -> Magnifier:
+        """Return the method at work with this factor and the paper's filter.
+
+        Raises:
+            InputError: for a method that cannot do without options of its own, or refuses the band.
+        """
+        band = oscillation.BAND
+        own: dict[str, Any] = {"mode": "temporal"}
+        if not self.has_filter:
+            band = Band(band.low, band.high, band.fps)
+            own["frequency"] = oscillation.FREQUENCY
+        return _built(self.name, self.make, "on a clip", factor, band, self.device, own)
+
+
+def protocol(method: Contender | Filtered) -> str:
+    """Say on what a method is measured."""
+    if not isinstance(method, Filtered):
+        return "two frames"
+    band, frequency = oscillation.BAND, oscillation.FREQUENCY
+    passed = (
+        f"a FIR filter of {band.taps} taps, {band.low:g}–{band.high:g} Hz"
+        if method.has_filter
+        else f"the method's own temporal kernel, for {frequency:g} Hz"
+    )
+    return (
+        f"the middle one of {oscillation.FRAMES} frames, {band.fps:g} a second, in which things move at "
+        f"{frequency:g} Hz, through {passed}"
+    )
+
+
+def _takes(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(make).parameters
+
+
+def _built(
+    name: str,
+    make: Callable[..., Any],
+    how: str,
+    factor: float,
+    band: Band | None,
+    device: torch.device,
+    own: dict[str, Any],
+) -> Magnifier:
+    """Make a method, with those of the shared parameters that it has, and ``own``."""
+    takes = _takes(make)
+    anything = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values())
+    shared = {"factor": factor, "band": band, "device": device}
+    try:
+        made: Magnifier = make(
+            **{key: value for key, value in shared.items() if anything or key in takes}, **own
+        )
+    except InputError as error:
+        raise _unfit(name, how, error) from error
+    return made
+
+
+def _unfit(name: str, how: str, error: InputError) -> InputError:
+    # Without the way out that follows: a measurement gives methods no options.
+    reason = re.split("; |: give ", str(error))[0]
+    return InputError(
+        f"the method {name!r} cannot be measured {how}, with its default options: {reason}; leave it out"
+    )
+
+
+def _streamed(magnifier: Magnifier, clip: Iterable[Tensor]) -> Iterator[Tensor]:
+    for frame in clip:
+        yield from magnifier.push(frame[None])
+    yield from magnifier.flush()
+
+
+def contenders(
+    names: Sequence[str], device: torch.device, *, clips: bool = False
+) -> list[Contender | Filtered]:
     """Return the methods that ``names`` describe, the input itself before them.
 
     Args:
         names: each the name of a registered method ("learned" is the network with the shipped weights), or
             NAME=WEIGHTS: the network with other weights (what :func:`mm.load` takes) under a name of its own.
         device: where to work.
+        clips: whether registered methods that have a temporal mode are to be measured on clips, with the
+            paper's filter, not on pairs of frames. The network always is on pairs.
 
     Raises:
-        InputError: for a method that is not registered (with the close match), weights that cannot be loaded,
-            two columns of one name, or none at all.
+        InputError: for a method that is not registered (with the close match) or cannot be measured so,
+            weights that cannot be loaded, two columns of one name, or none at all.
     """
-    found: list[Contender] = [Baseline()]
+    found: list[Contender | Filtered] = [Baseline()]
     for text in names:
         name, is_weights, source = (part.strip() for part in text.partition("="))
         if not name or (is_weights and not source):
@@ -128,11 +261,23 @@ def contenders(names: Sequence[str], device: torch.device) -> list[Contender]:
             raise InputError(f"the method {name!r} {which}; give each column a name of its own")
         if is_weights:
             found.append(Network(name, load(source, device)))
+        elif name == LEARNED:
+            found.append(Network(name, load(None, device)))
         else:
-            make = methods.get(name)
-            found.append(
-                Network(name, load(None, device)) if name == LEARNED else Registered(name, make, device)
-            )
+            found.append(_registered(name, device, clips))
     if len(found) == 1:
         raise InputError("no method is given; name at least one, such as learned")
     return found
+
+
+def _registered(name: str, device: torch.device, clips: bool) -> Registered | Filtered:
+    """Return a registered method after a trial of setting it up, so that it fails now or not at all."""
+    make = methods.get(name)
+    kind = Filtered if clips and Filtered.fits(make) else Registered
+    try:
+        convert(name, {})
+    except InputError as error:
+        raise _unfit(name, "here", error) from error
+    made = kind(name, make, device)
+    made.build(2.0)
+    return made

@@ -97,6 +97,35 @@ def test_subpixel_noise_and_static_and_their_common_figure(
     assert settings["photographs"] == "procedural"
 
 
+def test_registered_methods_are_measured_on_clips_unless_pairs_are_asked_for(
+    tmp_path: Path, weights: Path, folders: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    methods = ("--methods", f"new={weights},phase,flow")
+    common = (*methods, "--renderer", "fourier", "--levels", "0,1", *folders)
+    rows = evaluate("static", tmp_path / "clips", weights, *common)
+    told = capsys.readouterr()
+    assert "input, new: measured on two frames" in told.out
+    assert "phase, flow: measured on the middle one of 61 frames" in told.out
+    assert told.err.count("nothing moves in these 61 frames") == 1
+    settings = json.loads((tmp_path / "clips" / "static.json").read_text())
+    assert set(settings["measured_on"]) == {"input", "new", "phase", "flow"}
+    assert settings["measured_on"]["new"] == "two frames"
+    assert "30 taps, 0.5–7.5 Hz" in settings["measured_on"]["phase"]
+
+    pairs = evaluate("static", tmp_path / "pairs", weights, *common, "--pairs")
+    assert "input, new, phase, flow: measured on two frames" in capsys.readouterr().out
+    settings = json.loads((tmp_path / "pairs" / "static.json").read_text())
+    assert set(settings["measured_on"].values()) == {"two frames"}
+
+    def ssim(rows: list[dict[str, str]], method: str) -> dict[str, float]:
+        return {row["noise"]: float(row["ssim"]) for row in rows if row["method"] == method}
+
+    for method in ("input", "new", "flow"):
+        assert ssim(rows, method) == ssim(pairs, method)
+    # A pair's reference lends its noise to what is magnified; the filter takes out what is constant.
+    assert ssim(rows, "phase")["1"] > ssim(pairs, "phase")["1"] + 0.05
+
+
 def test_gain(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = evaluate(
         "gain", tmp_path, weights, "--levels", "0.1,1", "--factors", "2,10", "--renderer", "fourier"
@@ -160,6 +189,15 @@ def test_photographs_and_cutouts_from_folders(
         (["static", "--levels", "-2"], "noise factor must be between 0 and 1000, got -2"),
         (["subpixel", "--factors", "2"], "--factors is for gain, physical; subpixel has none"),
         (["kernels", "--levels", "2"], "--levels is for subpixel, noise, static, gain; kernels has none"),
+        (["gain", "--pairs"], "--pairs is for subpixel, noise, static; gain has no clips, leave it out"),
+        (
+            ["static", "--pairs", "--methods", "acceleration"],
+            "'acceleration' cannot be measured against a reference frame",
+        ),
+        (
+            ["gain", "--methods", "acceleration"],
+            "'acceleration' cannot be measured against a reference frame",
+        ),
         (["physical", "--factors", "2,5"], "physical is measured at one factor, got 2,5"),
         (["physical", "--factors", "1e4"], "factor must be above 0 and at most 300"),
         (["gain", "--levels", "20", "--factors", "20"], "gives an output motion of 0.1 to 30 px"),

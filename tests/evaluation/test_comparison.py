@@ -14,11 +14,14 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.evaluation.comparison import COLUMNS, Row, Spread, compare, read_csv, to_csv
-from mm.evaluation.contenders import Baseline, Contender
+from mm.evaluation.contenders import Baseline, Contender, Filtered
 from mm.evaluation.content import Content, Pictures, crowded, pattern, picture
 from mm.evaluation.gain import DIRECTIONS, compare_gain
+from mm.evaluation.oscillation import BAND, FRAMES, MIDDLE
 from mm.evaluation.protocol import Level, noise_levels, static_levels, subpixel_levels
 from mm.evaluation.renderers import RENDERERS, stage
+from mm.methods import PhaseMagnifier
+from mm.temporal import Band, from_band
 
 CPU = torch.device("cpu")
 
@@ -47,6 +50,28 @@ class Spy:
         return b
 
 
+class Tape:
+    """A filtered method that changes nothing; keeps the clips that it is given."""
+
+    def __init__(self) -> None:
+        self.clips: list[list[Tensor]] = []
+        self.factors: list[float] = []
+        self.method = Filtered("tape", self._load, CPU)
+
+    def _load(self, *, factor: float, mode: str, band: Band) -> Tape:
+        self.factors.append(factor)
+        self.clips.append([])
+        return self
+
+    def push(self, frames: Tensor) -> Tensor:
+        assert len(frames) == 1
+        self.clips[-1].append(frames[0])
+        return frames
+
+    def flush(self) -> Tensor:
+        return torch.empty(0, 3, 64, 64)
+
+
 def truths(contents: Sequence[Content], levels: Sequence[Level]) -> list[Tensor]:
     frames = []
     for content in contents:
@@ -62,7 +87,7 @@ def truths(contents: Sequence[Content], levels: Sequence[Level]) -> list[Tensor]
 def measured(
     pictures: Pictures,
     levels: Sequence[Level],
-    methods: Sequence[Contender],
+    methods: Sequence[Contender | Filtered],
     count: int = 1,
     **options: object,
 ) -> list[Row]:
@@ -146,6 +171,78 @@ def test_only_what_should_move_moves(pictures: Pictures) -> None:
     change = [float((b - a).abs().mean()) for a, b, _ in idle.given]
     assert change[0] > change[1] > 0
     assert change[2] == 0
+
+
+def test_a_clip_swings_about_rest_through_the_moved_frame(pictures: Pictures) -> None:
+    levels = [Level(0.5, 20.0, background_moves=False), Level(1.0, 10.0), Level(0.0, 20.0)]
+    content = crowded(pictures, 64, 64, 0, 0, 10.0)
+    for renderer in RENDERERS:
+        tape, idle = Tape(), Spy()
+        measured(pictures, levels, [idle, tape.method], renderers=(renderer,), rounding="none")
+        assert tape.factors == [20, 10, 20]
+        for level, clip, (_, b, _) in zip(levels, tape.clips, idle.given, strict=True):
+            assert len(clip) == FRAMES
+            # The very frame that the others are asked to magnify.
+            assert torch.equal(clip[MIDDLE], b)
+            moves = torch.ones(len(content.directions), 1, dtype=torch.float64)
+            moves[0] = level.background_moves
+            for frame in (0, MIDDLE - 3, MIDDLE + 5, FRAMES - 1):
+                away = level.motion * math.cos(2 * math.pi * 3 * (frame - MIDDLE) / 30)
+                true = stage(renderer, content).frames((content.directions * moves * away)[None])[0]
+                torch.testing.assert_close(clip[frame], true, atol=1e-5, rtol=0)
+
+
+def test_a_clips_noise_is_the_protocols_and_every_frames_own(pictures: Pictures) -> None:
+    tape = Tape()
+    rows = measured(
+        pictures,
+        static_levels((0.0, 1.0)),
+        [Baseline(), tape.method],
+        renderers=("fourier",),
+        rounding="none",
+    )
+    clean, noisy = tape.clips
+    assert all(torch.equal(frame, clean[0]) for frame in clean)
+    inside = (clean[0] > 0.2) & (clean[0] < 0.8)
+    for one, other in ((0, 10), (MIDDLE, MIDDLE + 10), (MIDDLE - 1, MIDDLE)):
+        variance = ((noisy[one] - noisy[other])[inside] * 255).var() / (2 * 255 * clean[0][inside].mean())
+        assert float(variance) == pytest.approx(1, rel=0.05)
+    # What comes out is the middle frame, and is scored as the baseline's is.
+    base, through = rows[:2], rows[2:]
+    assert [(row.ssim, row.psnr) for row in base] == [(row.ssim, row.psnr) for row in through]
+
+
+def test_a_clips_score_does_not_depend_on_what_is_measured_beside_it(pictures: Pictures) -> None:
+    def phase() -> list[Contender | Filtered]:
+        return [Filtered("phase", PhaseMagnifier, CPU)]
+
+    levels = [Level(0.5, 4.0, noise, background_moves=False) for noise in (0.1, 1.0)]
+    alone = measured(pictures, levels[1:], phase(), renderers=("fourier",))
+    among = measured(pictures, [*levels, Level(0.2, 4.0)], [*phase(), Tape().method], renderers=("fourier",))
+    shown = [row for row in among if row.noise == 1.0 and row.method == "phase"]
+    assert to_csv(shown) == to_csv(alone)
+
+
+def test_the_phase_methods_gain_on_a_clip_is_what_the_filter_passes() -> None:
+    """Rendered waves of 12 to 48 px, 1 px of output: within what one-octave rings can turn."""
+    levels = [Level(motion, 1 / motion) for motion in (0.05, 0.2)]
+    rows = compare(
+        "test",
+        levels,
+        lambda index: pattern(96, 96, 0, index, 2.0),
+        [Filtered("phase", PhaseMagnifier, CPU)],
+        count=1,
+        seed=0,
+        renderers=RENDERERS,
+        device=CPU,
+        rounding="none",
+        gain=True,
+    )
+    assert len(rows) == len(levels) * len(RENDERERS)
+    passed = from_band(BAND).gain(3).real
+    for row in rows:
+        assert row.gain == pytest.approx((1 + (row.factor - 1) * passed) / row.factor, rel=0.05), row
+        assert row.ssim > 0.9
 
 
 def test_a_run_is_a_function_of_its_seed(pictures: Pictures) -> None:

@@ -1,7 +1,8 @@
-"""Which methods are set side by side, and how a streaming one is measured on a pair."""
+"""Which methods are set side by side, and how a streaming one is measured on a pair and on a clip."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,14 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.contenders import Registered, contenders
+from mm.evaluation.contenders import Filtered, Network, Registered, contenders, protocol
+from mm.evaluation.oscillation import BAND, FRAMES, MIDDLE
 from mm.methods import LearnedMagnifier
+from mm.methods.layered import LayeredMagnifier
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
 from mm.registry import methods
+from mm.temporal import Band, from_band
 
 CPU = torch.device("cpu")
 SMALL = NetworkConfig(stem_channels=4, channels=4, encoder_blocks=1, decoder_blocks=1)
@@ -73,10 +77,96 @@ def test_weights_are_a_column_and_give_what_the_method_gives(weights: Path) -> N
     assert network.name == "mine"
 
 
+class Modal(Late):
+    """Says what it was made with; its own default is no way to magnify a pair."""
+
+    def __init__(self, *, factor: float, mode: str = "dynamic", band: Band | None = None) -> None:
+        super().__init__(factor=factor)
+        self.mode, self.band = mode, band
+
+
+class Demanding(Late):
+    def __init__(self, *, factor: float, tune: str) -> None:
+        super().__init__(factor=factor)
+
+
+def wave(displacement: float, period: float, axis: int) -> Tensor:
+    """A plane wave (3, 96, 96) that has moved by ``displacement`` px along x (axis 1) or y (axis 0)."""
+    place = torch.arange(96, dtype=torch.float64)
+    line = 0.5 + 0.2 * torch.cos(2 * math.pi * (place - displacement) / period)
+    return (line[:, None] if axis == 0 else line).expand(3, 96, 96).float()
+
+
+def moved(frame: Tensor, period: float, axis: int) -> float:
+    """By how many px the wave in the middle of ``frame`` has moved, told from its phase."""
+    line = frame.double().mean(0).mean(1 - axis)[24:72]
+    turn = torch.exp(2j * math.pi * torch.arange(24, 72, dtype=torch.float64) / period)
+    return float((line * turn).sum().angle()) * period / (2 * math.pi)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("period", [12.0, 24.0])
+@pytest.mark.parametrize("name", ["phase", "riesz", "linear", "acceleration"])
+def test_on_a_clip_the_motion_is_magnified_by_what_the_filter_passes(
+    name: str, period: float, axis: int
+) -> None:
+    motion, factor = 0.1, 6.0
+    _, method = contenders([name], CPU, clips=True)
+    assert isinstance(method, Filtered)
+    course = [motion * math.cos(2 * math.pi * 3 * (t - MIDDLE) / 30) for t in range(FRAMES)]
+    output = method.magnify((wave(at, period, axis) for at in course), factor)
+    # The acceleration's kernel is made for the motion's own frequency, where its gain is 1.
+    passed = 1.0 if name == "acceleration" else from_band(BAND).gain(3).real
+    assert moved(output, period, axis) == pytest.approx(motion * (1 + (factor - 1) * passed), rel=0.05)
+
+
+def test_which_methods_are_measured_on_clips(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
+    monkeypatch.setitem(methods._entries, "late", Late)
+    monkeypatch.setitem(methods._entries, "modal", Modal)
+    names = [f"mine={weights}", "late", "modal", "phase"]
+    base, mine, late, modal, phase = contenders(names, CPU, clips=True)
+    assert isinstance(mine, Network)
+    assert isinstance(late, Registered)
+    assert isinstance(modal, Filtered)
+    assert isinstance(phase, Filtered)
+    built = modal.build(3.0)
+    assert isinstance(built, Modal)
+    assert (built.mode, built.band, built.factor) == ("temporal", BAND, 3)
+    assert {protocol(each) for each in (base, mine, late)} == {"two frames"}
+    for each in (modal, phase):
+        assert "FIR filter of 30 taps, 0.5–7.5 Hz" in protocol(each)
+    (acceleration,) = contenders(["acceleration"], CPU, clips=True)[1:]
+    assert "own temporal kernel, for 3 Hz" in protocol(acceleration)
+
+    modal = contenders(names, CPU)[3]
+    assert isinstance(modal, Registered)
+    built = modal.build(3.0)
+    assert isinstance(built, Modal)
+    assert (built.mode, built.band) == ("static", None)
+
+
+def test_methods_that_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(methods._entries, "layered", LayeredMagnifier)
+    monkeypatch.setitem(methods._entries, "demanding", Demanding)
+    for clips, how in ((True, "on a clip"), (False, "against a reference frame")):
+        message = f"'layered' cannot be measured {how}, .* the layered method needs a region .*; leave it out"
+        with pytest.raises(InputError, match=message):
+            contenders(["layered"], CPU, clips=clips)
+        with pytest.raises(InputError, match=r"'demanding' cannot be measured.* needs tune; leave it out"):
+            contenders(["demanding"], CPU, clips=clips)
+    with pytest.raises(
+        InputError, match=r"'acceleration' cannot be measured against a reference frame, .* two frames;"
+    ):
+        contenders(["acceleration"], CPU)
+
+
 def test_a_method_that_does_not_keep_the_clips_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(methods._entries, "greedy", Greedy)
     with pytest.raises(InputError, match="'greedy' gave 1 frames for a clip of 2"):
         contenders(["greedy"], CPU)[1].magnify(*pairs())
+    made = Filtered("greedy", lambda factor, mode, band: Greedy(factor=factor), CPU)
+    with pytest.raises(InputError, match=f"'greedy' gave {FRAMES - 1} frames for a clip of {FRAMES}"):
+        made.magnify([torch.zeros(3, 8, 8)] * FRAMES, 2.0)
 
 
 def test_names_that_cannot_be_used(weights: Path) -> None:
