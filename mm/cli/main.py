@@ -24,6 +24,8 @@ COMMANDS = {
     "fit": ("mm.cli.fit", "train, from a YAML configuration"),
     "validate": ("mm.cli.fit", "score a checkpoint on the validation set"),
     "test": ("mm.cli.fit", "score a checkpoint on the test set"),
+    "benchmark": ("mm.cli.benchmark", "where the time of a training step goes, and samples a second"),
+    "sweep": ("mm.cli.sweep", "many trainings, with values drawn from a W&B sweep file, without its server"),
     "export": ("mm.cli.export", "turn a training checkpoint into weights with a card"),
     "methods": ("mm.cli.methods", "list the methods, or the options of one"),
     "presets": ("mm.cli.presets", "list the named sets of parameters, or show one"),

@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "temporal": set(),
     "video": set(),
     "metrics": set(),
+    "sweeps": set(),
     "synthesis": set(),
     "data": {"synthesis"},
     "training": {"networks", "metrics"},

@@ -84,6 +84,7 @@ PUBLIC = {
     },
 }
 PUBLIC_COMMANDS = {
+    "benchmark",
     "compare",
     "demo",
     "evaluate",
@@ -95,6 +96,7 @@ PUBLIC_COMMANDS = {
     "presets",
     "slice",
     "spectrum",
+    "sweep",
     "synthesize",
     "test",
     "validate",

@@ -1,0 +1,46 @@
+"""The command line of a trial, as W&B's agent builds it from a sweep file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mm.errors import InputError
+from mm.sweeps.definition import Sweep
+
+ARGUMENTS = "${args}"
+
+
+def flags(values: Mapping[str, Any]) -> list[str]:
+    """Return what ``${args}`` stands for: ``--name=value`` each, the value as Python writes it."""
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def fit_options(sweep: Sweep, values: Mapping[str, Any]) -> list[str]:
+    """Return what follows ``mm fit`` in the agent's command line.
+
+    What stands before it in the file's command (``${env}``, the interpreter, a shell that chooses a folder)
+    is the agent's way to start it, and left out.
+
+    Raises:
+        InputError: if the file's command does not run ``mm fit``, or leaves the values out.
+    """
+    words = list(sweep.command)
+    starts = [at + 1 for at in range(1, len(words)) if _runs_mm(words[at - 1]) and words[at] == "fit"]
+    if not starts:
+        raise InputError(f"{sweep.path}: the command does not run mm fit, the only one a sweep can be of")
+    options = words[starts[0] :]
+    if ARGUMENTS not in options:
+        raise InputError(f"{sweep.path}: the command has no {ARGUMENTS} after fit: the values would be lost")
+    # In the place of the macro: what the file says after it wins over the values, as on the agent.
+    at = options.index(ARGUMENTS)
+    options[at : at + 1] = flags(values)
+    other = [word for word in options if word.startswith("${") and word.endswith("}")]
+    if other:
+        raise InputError(f"{sweep.path}: {other[0]} in the command is not known here; use {ARGUMENTS}")
+    return options
+
+
+def _runs_mm(word: str) -> bool:
+    return Path(word).name == "mm"
