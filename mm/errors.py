@@ -1,4 +1,4 @@
-"""The one exception that tells a user, rather than a developer, what is wrong."""
+"""What tells a user, rather than a developer, that something is wrong: one exception and one warning."""
 
 
 class InputError(ValueError):
@@ -8,3 +8,7 @@ class InputError(ValueError):
     command line prints that line without a traceback and exits with code 2; in Python it is a
     ``ValueError``.
     """
+
+
+class ClipWarning(UserWarning):
+    """Something about the clip itself, whatever is done with it: said once where several methods read it."""

@@ -15,6 +15,8 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
+from mm.cli.ranks import check_ranks
 from mm.data import MagnificationDataModule
 from mm.errors import InputError
 from mm.networks.weights import read_checkpoint
@@ -166,6 +169,7 @@ class MagnificationCLI(LightningCLI):
             if behind is None:
                 raise
             raise behind from error
+        check_ranks(self.trainer, self.datamodule, self.config.get("subcommand") or "fit")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the CSV log beside the chosen loggers and whole checkpoints only."""
@@ -285,6 +289,18 @@ def run(command: str, arguments: list[str]) -> int:
     Raises:
         InputError: for anything of the user's that cannot be used.
     """
+    rest = prepare(command, arguments)
+    with worker_errors():
+        build([command, *rest])
+    return 0
+
+
+def prepare(command: str, arguments: list[str]) -> list[str]:
+    """Load the plug-ins that the arguments name, and return the other arguments, for :func:`build`.
+
+    Raises:
+        InputError: if no configuration is named.
+    """
     paths, rest = take_option(arguments)
     if not any(word.split("=")[0] in ("--config", "-c", "--help", "-h", "--print_config") for word in rest):
         raise InputError(
@@ -293,14 +309,18 @@ def run(command: str, arguments: list[str]) -> int:
         )
     load_plugins(paths)
     _quieten()
+    return rest
+
+
+@contextmanager
+def worker_errors() -> Iterator[None]:
+    """Within this context an error of a worker is its message, without the worker's whole traceback."""
     try:
-        build([command, *rest])
+        yield
     except InputError as error:
-        # A worker's error arrives with the worker's whole traceback in its text.
         if "Original Traceback" not in str(error):
             raise
         raise InputError(str(error).strip().splitlines()[-1].partition("InputError: ")[2]) from error
-    return 0
 
 
 def _recipe(values: Recipe | dict[str, Any]) -> Recipe:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mode",
         choices=("static", "dynamic", "temporal"),
         help="motion against the first frame, against the frame before, or within a band of frequencies "
-        "(default: static)",
+        "(default: temporal if a band is given, else what the method does by itself, static for most)",
     )
     what.add_argument("--low", type=float, metavar="HZ", help="lower edge of the band")
     what.add_argument("--high", type=float, metavar="HZ", help="upper edge of the band")

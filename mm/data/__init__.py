@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mm.data.augmentation import Augmentation
-    from mm.data.bank import ImageBank, ImageCache
+    from mm.data.bank import ImageBank
+    from mm.data.cache import ImageCache
     from mm.data.datamodule import (
         BackgroundDataModule,
         BlurredDataModule,
@@ -33,7 +34,7 @@ _HOMES = {
     "FolderOfCutouts": "sources",
     "FolderOfPhotographs": "sources",
     "ImageBank": "bank",
-    "ImageCache": "bank",
+    "ImageCache": "cache",
     "ImageSource": "sources",
     "LayersDataset": "dataset",
     "MagnificationDataModule": "datamodule",

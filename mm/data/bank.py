@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
+from mm.data.cache import ImageCache
 from mm.data.decoding import UnreadableImage
 from mm.data.sources import ImageSource
 from mm.errors import InputError
@@ -16,36 +16,6 @@ from mm.errors import InputError
 # Draws in a row that may meet a broken image before the source is called broken.
 _ATTEMPTS = 100
 _LEAST_SIDE = {"photograph": 16, "cut-out": 4}
-
-
-class ImageCache:
-    """Decoded images, kept until ``limit`` bytes are full; several banks may share one.
-
-    Draws are uniform, so throwing old images out for new ones would gain nothing: it fills up, then stops.
-    A copy in another process starts empty.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-        self._images: dict[tuple[int, int], np.ndarray] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the images behind: a worker that is started afresh fills its own."""
-        return {"limit": self.limit, "used": 0, "_images": {}}
-
-    def get(self, key: tuple[int, int]) -> np.ndarray | None:
-        """Return the image under ``key``, or None."""
-        return self._images.get(key)
-
-    def put(self, key: tuple[int, int], image: np.ndarray) -> None:
-        """Keep ``image`` if there is room."""
-        if self.used + image.nbytes <= self.limit:
-            self._images[key] = image
-            self.used += image.nbytes
-
-
-_bank_numbers = itertools.count()
 
 
 class ImageBank:
@@ -76,9 +46,9 @@ class ImageBank:
         self.indices = np.arange(len(source)) if indices is None else np.asarray(indices)
         self.kind = kind
         self.cache = cache
-        self._number = next(_bank_numbers)
         if not len(self.indices):
             raise InputError(f"there is no {kind} to draw: {type(source).__name__} has none in this split")
+        self._number = 0 if cache is None else cache.add_bank(len(self.indices))
         self._broken = torch.zeros(len(self.indices), dtype=torch.uint8).share_memory_()
 
     def __len__(self) -> int:
@@ -107,8 +77,7 @@ class ImageBank:
 
     def _get(self, position: int) -> np.ndarray | None:
         """Return one image, or None if it is broken."""
-        key = (self._number, position)
-        if self.cache is not None and (known := self.cache.get(key)) is not None:
+        if self.cache is not None and (known := self.cache.get(self._number, position)) is not None:
             return known
         if self._broken[position]:
             return None
@@ -120,7 +89,7 @@ class ImageBank:
                 warnings.warn(f"{error}; skipped from now on", stacklevel=2)
             return None
         if self.cache is not None:
-            self.cache.put(key, image)
+            self.cache.put(self._number, position, image)
         return image
 
     def _checked(self, index: int) -> np.ndarray:

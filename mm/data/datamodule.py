@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
 from mm.data.augmentation import Augmentation
-from mm.data.bank import ImageBank, ImageCache
+from mm.data.bank import ImageBank
+from mm.data.cache import ImageCache
 from mm.data.dataset import LayersDataset
 from mm.data.held_out import held_out
 from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
@@ -43,18 +44,20 @@ class MagnificationDataModule(LightningDataModule):
             ones.
         cutouts: likewise.
         synthesizer: renders the triplets and says how large the layers are; None for its defaults.
+        validation_synthesizer: renders validation and test; None for ``synthesizer``. Where what is trained
+            on is varied, as in a sweep over motions or noise, this holds what is measured on.
         subsets: weight of each subset by name; None for all of them, equally.
         batch_size: samples in a batch of one rank.
         samples_per_epoch: over all ranks; rounded down to whole batches.
-        validation_samples: of each subset, over all ranks; rounded up to a multiple of the number of ranks.
+        validation_samples: of each subset, over all ranks: at least one a rank, or 0 for no validation.
         test_samples: likewise.
         repeat: whether every epoch has the same samples. Otherwise no sample ever comes twice.
         seed: of all three sets.
         split: shares of the photographs and of the cut-outs in training, validation and test.
         augmentation: how layers are varied; None for the defaults.
         num_workers: processes that cut layers, for each rank; 0 for none but the trainer's own.
-        cache_mb: memory for decoded training images, of all workers of a rank together, in MiB.
-        persistent_workers: keep the training workers, and what they have cached, from epoch to epoch.
+        cache_mb: memory for decoded training images, which the workers of a rank share, in MiB.
+        persistent_workers: keep the training workers from epoch to epoch.
         prefetch_factor: batches that each worker prepares ahead; None for PyTorch's default.
         start_method: how workers are started ("fork", "spawn", "forkserver"); None for the platform's
             default.
@@ -86,6 +89,7 @@ class MagnificationDataModule(LightningDataModule):
         prefetch_factor: int | None = None,
         start_method: Literal["fork", "spawn", "forkserver"] | None = None,
         render_on: Literal["device", "workers"] = "device",
+        validation_synthesizer: Synthesizer | None = None,
     ) -> None:
         super().__init__()
         least = {
@@ -101,6 +105,16 @@ class MagnificationDataModule(LightningDataModule):
             if value < limit:
                 raise InputError(f"data.{name} must be at least {limit}, got {value}")
         self.synthesizer = synthesizer or Synthesizer()
+        self.validation_synthesizer = validation_synthesizer or self.synthesizer
+        names = [
+            tuple(recipe.name for recipe in each.subsets)
+            for each in (self.synthesizer, self.validation_synthesizer)
+        ]
+        if names[0] != names[1]:
+            raise InputError(
+                "data.validation_synthesizer must have the subsets of data.synthesizer "
+                f"({', '.join(names[0])}), got {', '.join(names[1])}"
+            )
         self.subsets = subsets or {recipe.name: 1.0 for recipe in self.synthesizer.subsets}
         self.batch_size = batch_size
         self.samples_per_epoch = samples_per_epoch
@@ -118,7 +132,13 @@ class MagnificationDataModule(LightningDataModule):
         self.render_on = render_on
         self._given = (photographs, cutouts)
         self._banks: dict[Stage, tuple[ImageBank, ImageBank]] = {}
+        self._cache: ImageCache | None = None
         self._position = StreamPosition()
+
+    @property
+    def cached_bytes(self) -> int:
+        """Memory that decoded training images take so far, of all workers of this rank together."""
+        return 0 if self._cache is None else self._cache.used
 
     @property
     def subset_names(self) -> tuple[str, ...]:
@@ -148,12 +168,11 @@ class MagnificationDataModule(LightningDataModule):
             _without_held_out(split_indices(source, self.split), source, kind)
             for source, kind in zip(sources, ("photograph", "cut-out"), strict=True)
         ]
-        # Each worker has a cache of its own.
-        cache = ImageCache(self.cache_mb * _MEGABYTE // max(1, self.num_workers))
+        self._cache = ImageCache(self.cache_mb * _MEGABYTE)
         for name in parts[0]:
             if not len(parts[0][name]):
                 continue
-            kept = cache if name == "train" else None
+            kept = self._cache if name == "train" else None
             self._banks[name] = (
                 ImageBank(sources[0], parts[0][name], "photograph", kept),
                 ImageBank(sources[1], parts[1][name], "cut-out", kept),
@@ -175,13 +194,16 @@ class MagnificationDataModule(LightningDataModule):
         return LayersDataset(
             photographs,
             cutouts,
-            self.synthesizer.geometry,
+            self._synthesizer(stage).geometry,
             subset or self.subsets,
             seed=_derived_seed(self.seed, stage, subset or ""),
             length=lengths[stage],
             augmentation=self.augmentation,
-            recipes=self.synthesizer.subsets,
+            recipes=self._synthesizer(stage).subsets,
         )
+
+    def _synthesizer(self, stage: Stage) -> Synthesizer:
+        return self.synthesizer if stage == "train" else self.validation_synthesizer
 
     def train_dataloader(self) -> StreamLoader:
         """Return the loader of the mixture, which goes on where a restored run stopped."""
@@ -218,10 +240,12 @@ class MagnificationDataModule(LightningDataModule):
         if not (isinstance(batch, Mapping) and "background" in batch and "objects" in batch):
             return batch
         device = batch["background"].device
-        if next(self.synthesizer.buffers(), torch.empty(0, device=device)).device != device:
-            self.synthesizer.to(device)
+        training = self.trainer is None or self.trainer.training
+        synthesizer = self._synthesizer("train" if training else "val")
+        if next(synthesizer.buffers(), torch.empty(0, device=device)).device != device:
+            synthesizer.to(device)
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            rendered: dict[str, Tensor] = self.synthesizer(dict(batch))
+            rendered: dict[str, Tensor] = synthesizer(dict(batch))
         return rendered
 
     def teardown(self, stage: str | None = None) -> None:

@@ -9,12 +9,27 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from mm.errors import InputError
+
 
 @dataclass
 class StreamPosition:
     """How many samples of the training stream were handed to the trainer, over all ranks."""
 
     samples: int = 0
+
+
+def check_share(samples: int, ranks: int, name: str = "a set", least: int = 1) -> None:
+    """Make sure that every rank gets ``least`` samples of its own.
+
+    Raises:
+        InputError: if there are too few of them.
+    """
+    if samples < least * ranks:
+        raise InputError(
+            f"{name} is {samples}, too few for {ranks} ranks (trainer.devices × trainer.num_nodes) with at "
+            f"least {least} each: raise it to {least * ranks}, or use fewer ranks"
+        )
 
 
 class StreamSampler(DistributedSampler[Any]):
@@ -36,6 +51,10 @@ class StreamSampler(DistributedSampler[Any]):
         seed: of the order under ``repeat``.
         rank: this process's, from 0.
         ranks: how many there are.
+
+    Raises:
+        InputError: if there are more ranks than samples; with ``repeat``, where a batch of all ranks would
+            hold a sample twice, if there are fewer samples than those batches take.
     """
 
     def __init__(
@@ -49,6 +68,8 @@ class StreamSampler(DistributedSampler[Any]):
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
+        if ranks > 1:
+            check_share(length, ranks, "samples_per_epoch", batch_size if repeat else 1)
         super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=False)
         self.position = position
         self.length = length
@@ -85,21 +106,25 @@ class StreamSampler(DistributedSampler[Any]):
 class FixedSampler(DistributedSampler[Any]):
     """Indices of a fixed set, shared out over ranks: rank r takes r, r + ranks, r + 2·ranks, …
 
-    Every rank gets the same number. Samples are made by index, so a set that the ranks do not divide is made
-    a little larger rather than padded with repeats.
+    Together they have each sample once, so that a score does not depend on the number of ranks. Where the
+    ranks do not divide the set, the first ones have a sample more; nothing in validation waits for the other
+    ranks from batch to batch.
+
+    Raises:
+        InputError: if there are more ranks than samples. A rank without any would have no score to join.
     """
 
     def __init__(self, dataset: Dataset[Any], length: int, rank: int = 0, ranks: int = 1) -> None:
+        check_share(length, ranks, "the number of samples to score")
         super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=False)
-        self.ranks = ranks
-        self.each = -(-length // ranks)
+        self.indices = range(rank, length, ranks)
 
     def __len__(self) -> int:
-        return self.each
+        return len(self.indices)
 
     def __iter__(self) -> Iterator[int]:
         """Give this rank's indices in rising order."""
-        return iter(range(self.rank, self.rank + self.each * self.ranks, self.ranks))
+        return iter(self.indices)
 
 
 class StreamLoader(DataLoader[Any]):

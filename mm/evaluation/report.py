@@ -66,6 +66,7 @@ class Page:
         focus: the x on the row and the y on the column, px, around which slices of long lines are shown.
         chosen: how the line was chosen.
         version: of this package.
+        span: what part of the clips the slices show, "" if all.
     """
 
     title: str
@@ -85,6 +86,7 @@ class Page:
     focus: tuple[int, int]
     chosen: str
     version: str = ""
+    span: str = ""
 
 
 def page(content: Page, embedded: int = EMBEDDED) -> str:
@@ -231,11 +233,12 @@ def _slices(title: str, slices: Sequence[Slice], content: Page) -> str:
         "" if shown.stop - shown.start < length else ", all of it"
     )
     scale = f'<div class="axis"><span>{begin:.2f} s</span><span>time →</span><span>{end:.2f} s</span></div>'
+    only = f" Not the whole clip: {escape(content.span)}." if content.span else ""
     return _section(
         title,
         f'<div class="slices">\n{"".join(figures)}\n{scale}</div>\n'
         f'<p class="note">{line}: time of playback to the right, {axis} downwards ({part}). '
-        "What moves along the line is a wavy edge.</p>",
+        f"What moves along the line is a wavy edge.{only}</p>",
     )
 
 

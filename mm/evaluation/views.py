@@ -50,11 +50,14 @@ class Views:
     Args:
         place: what to look at.
         count: how many clips.
+        frames: of each, as far as is known; so that of a long one that moves most at its end the slices show
+            as much as of others.
     """
 
-    def __init__(self, place: Place, count: int) -> None:
+    def __init__(self, place: Place, count: int, frames: int | None = None) -> None:
         self.place = place
-        self._begin = max(0, place.frame - LONGEST // 2)
+        begin = place.frame - LONGEST // 2
+        self._begin = max(0, begin if frames is None else min(begin, frames - LONGEST))
         self._rows: list[list[Tensor]] = [[] for _ in range(count)]
         self._columns: list[list[Tensor]] = [[] for _ in range(count)]
         self._times: list[float] = []
@@ -87,6 +90,12 @@ class Views:
     def frames(self) -> int:
         """How many frames went by."""
         return self._seen
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """The numbers of the first and the last frame that the slices show; None if they show all."""
+        shown = len(self._times)
+        return None if shown == self._seen else (self._begin, self._begin + shown - 1)
 
     def slices(self, along: str) -> list[Slice]:
         """Return each clip's slice along "x" (the row) or "y" (the column)."""

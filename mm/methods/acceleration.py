@@ -72,6 +72,8 @@ class AccelerationMagnifier(PhaseMagnifier):
     """
 
     name = "acceleration"
+    #: so that a preset's filter, which is for other methods, is not taken for the user's wish
+    own_filter = True
 
     def __init__(
         self,
@@ -149,9 +151,8 @@ class AccelerationMagnifier(PhaseMagnifier):
     def _values(self, height: int, width: int) -> tuple[int, int, int]:
         _, once, kept = super()._values(height, width)
         samples = self.pyramid(height, width).samples
-        # Phases of two frames, not of one; and a batch that waits is freed together.
-        once += 4 * samples + (self.batch - 1) * (kept + 3 * height * width * 2)
-        return samples, once, kept
+        # Phases of two frames, not of one.
+        return samples, once + 4 * samples, kept
 
 
 class LaplacianOfGaussian(StreamingFilter):

@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import os
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from mm.device import choose_device
@@ -25,8 +23,10 @@ from mm.methods.layout import Layout, Region
 from mm.methods.memory import check_memory
 from mm.methods.options import convert
 from mm.methods.presets import Settings, settle
+from mm.methods.progress import Counter
 from mm.methods.reach import TRAINED_REACH, MotionWatch
 from mm.methods.shots import Shots
+from mm.methods.spacing import EvenSpacing
 from mm.networks.magnification import check_factor
 from mm.registry import methods
 from mm.temporal import Band
@@ -36,8 +36,6 @@ from mm.video.writer import DEFAULT_CRF, check_output, create_clip
 
 # Pixels that go through the network at once. On a CPU larger batches gain nothing and cost memory.
 _BATCH_PIXELS = {"cpu": 2**20, "cuda": 2**23}
-# Frames whose spacing strays from the average by more than this part of it make a varying rate.
-_UNEVEN = 0.5
 
 
 @dataclass(frozen=True)
@@ -123,8 +121,9 @@ def magnify(
             images.
         factor: total gain of the displacement, at least 0; 1 changes nothing. None, as for all that a preset
             can hold: what the preset says, or 10 without one.
-        mode: "static" (motion against the first frame, the default), "dynamic" (against the frame before) or
-            "temporal" (motion of a band of frequencies).
+        mode: "static" (motion against the first frame), "dynamic" (against the frame before) or "temporal"
+            (motion of a band of frequencies). None: the preset's; without one "temporal" if a band is given,
+            else the method's own default, "static" for most.
         method: a name in :data:`mm.registry.methods`; "learned" by default.
         low: lower edge of the band, Hz.
         high: upper edge of the band, Hz; below half the capture rate.
@@ -203,7 +202,7 @@ def magnify(
             create_clip(
                 target, layout.output, like, crf=crf, lossless=lossless, audio=clip.audio()
             ) as writer,
-            _Counter(frames, source.name, progress) as done,
+            Counter(frames, source.name, progress) as done,
         ):
             for output, pts in _magnified(clip, magnifier, layout, size, watch, done, band, shots):
                 writer.write(output, pts)
@@ -233,13 +232,13 @@ def _magnified(
     layout: Layout,
     batch: int,
     watch: MotionWatch | None,
-    done: _Counter,
+    done: Counter,
     band: Band | None,
     shots: Shots | None,
 ) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
     """The finished frames and their times, as they come."""
     waiting = _Waiting(keep_frames=layout.needs_input)
-    even = _EvenSpacing(clip.info) if band is not None else None
+    even = EvenSpacing(clip.info) if band is not None else None
 
     def finish(output: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         originals, pts = waiting.take(len(output))
@@ -369,70 +368,3 @@ def _watch(source: Path, magnifier: Magnifier, settings: Settings, band: Band | 
         return None
     reach = float((getattr(network, "card", None) or {}).get("max_magnified_motion", TRAINED_REACH))
     return MotionWatch(str(source), settings.factor, reach, settings.mode, band)
-
-
-class _EvenSpacing:
-    """Tells once that a filter takes unevenly spaced frames for even ones."""
-
-    def __init__(self, info: ClipInfo) -> None:
-        self._info = info
-        self._step = 1 / (info.rate * info.time_base)
-        self._last: int | None = None
-        self._told = False
-
-    def check(self, pts: tuple[int, ...]) -> None:
-        for tick in pts:
-            if self._last is not None and not self._told:
-                gap = tick - self._last
-                if abs(gap - self._step) > _UNEVEN * self._step:
-                    self._told = True
-                    warnings.warn(
-                        f"{self._info.path} has a varying frame rate: two frames are "
-                        f"{float(gap * self._info.time_base):.3g} s apart, the average is "
-                        f"{float(1 / self._info.rate):.3g} s; frequencies are approximate",
-                        stacklevel=3,
-                    )
-            self._last = tick
-
-
-class _Counter:
-    """The progress bar: frames, frames a second, time left; counts also where no bar is shown.
-
-    A frame is half done when the method has taken it and done when it is written, so that the bar also moves
-    while a filter that looks ahead takes frames in.
-    """
-
-    def __init__(self, total: int | None, name: str, show: bool) -> None:
-        self.frames = 0
-        self._taken = 0
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[frames]} frames, {task.fields[speed]:.2g} a second"),
-            TimeRemainingColumn(),
-            disable=not show,
-        )
-        self._total = total
-        self._begun = time.perf_counter()
-        self._task = self._bar.add_task(name, total=None if total is None else 2 * total, frames=0, speed=0.0)
-
-    def __enter__(self) -> _Counter:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def pushed(self, count: int) -> None:
-        self._taken += count
-        self._show()
-
-    def written(self, count: int) -> None:
-        self.frames += count
-        self._show()
-
-    def _show(self) -> None:
-        completed = self._taken + self.frames
-        seconds = max(1e-9, time.perf_counter() - self._begun)
-        self._bar.update(self._task, completed=completed, frames=self.frames, speed=completed / 2 / seconds)

@@ -110,7 +110,8 @@ class EulerianMagnifier(FrameStream):
         held = (self.batch - 1) * 3 * height * width * 4 + once
         if self.filter is None:
             return held
-        waiting = min(frames, self.filter.delay + 1)
+        # A batch that waits is freed together.
+        waiting = min(frames, self.filter.delay + self.batch)
         return held + self.filter.memory(motion, frames) + waiting * (3 * height * width * 2 + kept)
 
     def describe(self) -> str:

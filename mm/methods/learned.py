@@ -97,7 +97,8 @@ class LearnedMagnifier(FrameStream):
         shape, texture = channels * height * width // 4, channels * height * width // 16
         if self.filter is None:
             return unfilled + 4 * shape
-        waiting = min(frames, self.filter.delay + 1)
+        # Textures of a batch are freed together.
+        waiting = min(frames, self.filter.delay + self.batch)
         return unfilled + self.filter.memory(shape, frames) + waiting * texture * 2
 
     def describe(self) -> str:

@@ -11,7 +11,7 @@ import torch
 from mm.errors import InputError
 from mm.methods.base import Magnifier
 from mm.methods.layout import Layout
-from mm.temporal import Band
+from mm.temporal import Band, from_band
 
 _CGROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
@@ -103,12 +103,14 @@ def check_memory(
         needed["this machine"] += held
         there = {"this machine": machine_memory()}
     clip = f"{frames} frames of {width}×{height} px"
+    # A method may have a filter of its own making.
+    used = (getattr(magnifier, "filter", None) or from_band(band)).describe()
     for where, bytes_ in needed.items():
         limit = there[where]
         if limit is not None and bytes_ > limit:
             raise InputError(
-                f"the {band.filter} filter holds {bytes_ / 2**30:.2g} GiB for {clip}, and {where} has "
-                f"{limit / 2**30:.2g} GiB; use --scale, --roi, --start and --end"
+                f"the method holds {bytes_ / 2**30:.2g} GiB for {clip}, and {where} has "
+                f"{limit / 2**30:.2g} GiB (its filter: {used}); use --scale, --roi, --start and --end"
                 + (", or a streaming filter such as --filter butter" if whole else ", or raise --low")
             )
     if whole:

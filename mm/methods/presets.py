@@ -7,6 +7,7 @@ stands beside it, and what a preset and its user settle on is a :class:`Settings
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any
 
 from mm.errors import InputError
 from mm.methods.options import as_text
+from mm.registry import methods
 from mm.temporal import Band
 
 # What only temporal mode has.
-_OF_BAND = ("low", "high", "top", "filter", "order", "taps")
+_OF_FILTER = ("filter", "order", "taps")
+_OF_BAND = ("low", "high", "top", *_OF_FILTER)
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,11 @@ def settle(name: str | None = None, **given: Any) -> Settings:
     """The settings of a preset (None: the defaults), with those that are given in their place.
 
     What a given value makes meaningless is left out: a preset's options are for its method, its band is for
-    temporal mode, and the parameters of its filter are for that filter.
+    temporal mode, the parameters of its filter are for that filter, and its filter is for a method that has
+    none of its own.
+
+    If no mode is given, a band that is given asks for temporal mode; without one it is the preset's mode, or
+    what the method does by itself.
 
     Args:
         name: of the preset.
@@ -237,13 +244,36 @@ def settle(name: str | None = None, **given: Any) -> Settings:
     start = Settings() if name is None else preset(name).settings
     own = {key: value for key, value in given.items() if value is not None}
     drop: dict[str, Any] = {}
-    if own.get("method", start.method) != start.method:
+    method = own.get("method", start.method)
+    if method != start.method:
         drop["options"] = {}
-    if own.get("mode", start.mode) != start.mode:
+        if getattr(_maker(method), "own_filter", False):
+            drop |= {key: getattr(Settings, key) for key in _OF_FILTER}
+    mode = own.get("mode", start.mode)
+    if "mode" not in own:
+        if {"low", "high"} & set(own):
+            mode = "temporal"
+        elif name is None:
+            mode = _own_mode(method)
+    if mode != start.mode:
         drop |= {key: getattr(Settings, key) for key in _OF_BAND}
     if own.get("filter", start.filter) != start.filter:
         drop |= {"order": None, "taps": None}
     start = replace(start, **drop)
     options = dict(own.pop("options", {}))
     marks = frozenset(own) | {f"option {key}" for key in options}
-    return replace(start, **own, options={**start.options, **options}, given=marks)
+    settled = {**own, "mode": mode, "options": {**start.options, **options}}
+    return replace(start, **settled, given=marks)
+
+
+def _maker(method: str) -> Any:
+    """What makes the method; None for a name that is not there, which is refused where it is made."""
+    return methods.get(method) if method in methods else None
+
+
+def _own_mode(method: str) -> str:
+    """The mode of a method that is given none."""
+    make = _maker(method)
+    parameter = None if make is None else inspect.signature(make).parameters.get("mode")
+    default = None if parameter is None else parameter.default
+    return default if isinstance(default, str) else Settings.mode

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mm.errors import InputError
+from mm.errors import ClipWarning, InputError
 from mm.methods.base import Magnifier
 from mm.temporal import Band, from_band
 from mm.video.info import ClipInfo
@@ -18,6 +18,10 @@ from mm.video.reader import Clip, open_clip
 
 # Of a clip with more cuts than this, not every one is told.
 _TOLD = 10
+
+
+class CutWarning(ClipWarning):
+    """There is a cut."""
 
 
 class Shots:
@@ -90,7 +94,7 @@ class Shots:
         band = self._band
         raise InputError(
             f"{self._source} has {len(self.cuts)} cut{'s' * (len(self.cuts) > 1)}, and the longest part "
-            f"between them has {self._longest} frames, but the {band.filter} filter for {band.low:g} Hz to "
+            f"between them has {self._longest} frames, but the temporal filter for {band.low:g} Hz to "
             f"{band.high:g} Hz needs at least {self._needed}; raise --low, take --filter butter-causal, or "
             "go on across the cuts with --ignore-cuts"
         )
@@ -136,6 +140,7 @@ class Shots:
         warnings.warn(
             f"{self._source} has a cut before frame {self.cuts[-1]} ({seconds:.2f} s): magnification starts "
             f"afresh there, --ignore-cuts goes on across it{more}",
+            CutWarning,
             stacklevel=3,
         )
 

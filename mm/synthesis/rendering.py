@@ -6,11 +6,10 @@ its own: if only the moved frames were interpolated, their blur would give the m
 
 An object is rendered only in a window round it, whose place follows the object; the windows of all objects of
 all samples are one batch. Compositing needs, at each window pixel, the light that the objects in front let
-through: the windows' alphas are scattered to their places on the canvas, multiplied up along the depth,
-gathered back, and the weighted colours are scattered on the canvas.
+through: one canvas a sample is gone over from the front object to the last, each of which reads its window of
+it and dims it; then the weighted colours of all are added on the canvas.
 
-The frames of a triplet are rendered one after the other, which bounds the memory: what the objects let
-through is a canvas for each of them.
+The frames of a triplet are rendered one after the other, which bounds the memory.
 
 Coordinates are px of the output frame, (x, y), 0 the centre of the first pixel. The material point X of a
 layer is at X + gain · u(X) in a frame, u its displacement field.
@@ -19,7 +18,7 @@ layer is at X + gain · u(X) in a frame, u its displacement field.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -61,6 +60,18 @@ class Layers:
     phase: Tensor
     background_motion: tuple[Tensor, Tensor]
     object_motion: tuple[Tensor, Tensor]
+
+    def trimmed(self) -> Layers:
+        """Return the same without the patches at the end that are empty in all samples."""
+        seen = self.objects[:, :, 3].amax(dim=(0, 2, 3)).nonzero()
+        count = int(seen[-1]) + 1 if len(seen) else 0
+        parameters, amplitude = self.object_motion
+        return replace(
+            self,
+            objects=self.objects[:, :count],
+            centres=self.centres[:, :count],
+            object_motion=(parameters[:, :count], amplitude[:, :count]),
+        )
 
 
 class Renderer:
@@ -117,6 +128,9 @@ class Renderer:
         Returns:
             (B, F, 3, H, W), unclamped (the interpolation may overshoot a little at edges).
         """
+        if gains.device.type == "cpu":
+            # On a GPU, looking would stop the pipeline.
+            layers = layers.trimmed()
         background, objects = self._coefficients(layers)
         frames = []
         for gain in gains.unbind(1):
@@ -171,16 +185,19 @@ class Renderer:
         windows, index = self._windows(objects, layers, gain)
         windows = windows.unflatten(0, (b, k))
         index = index.view(b, k, -1)
-        # passes[k] is what the objects in front of object k (those of lower index) let through, passes[K]
-        # what all do.
-        passes = torch.ones(b, k + 1, (rows + 1) * (columns + 1), device=gain.device)
-        passes[:, 1:].scatter_(-1, index, 1.0 - windows[:, :, 3].flatten(2))
-        passes.cumprod_(1)
-        weight = passes[:, :-1].gather(-1, index).view(b, k, 1, self.window, self.window)
+        clear = 1.0 - windows[:, :, 3].flatten(2)
+        weight = torch.empty_like(clear)
+        # What the objects so far let through, in double: a product of many must not drift.
+        passes = torch.ones(b, (rows + 1) * (columns + 1), dtype=torch.float64, device=gain.device)
+        for place, through, kept in zip(index.unbind(1), clear.unbind(1), weight.unbind(1), strict=True):
+            so_far = passes.gather(-1, place)
+            kept.copy_(so_far)
+            passes.scatter_(-1, place, so_far.mul_(through))
+        weight = weight.view(b, k, 1, self.window, self.window)
         colour = torch.empty(b, channels, k, self.window, self.window, device=gain.device)
         torch.mul(windows[:, :, :channels], weight, out=colour.transpose(1, 2))
         canvas = torch.zeros(b, channels, rows + 1, columns + 1, device=gain.device)
-        behind = passes[:, -1].view(b, 1, rows + 1, columns + 1)[..., :rows, :columns]
+        behind = passes.to(torch.float32).view(b, 1, rows + 1, columns + 1)[..., :rows, :columns]
         torch.mul(background, behind, out=canvas[..., :rows, :columns])
         place = index.view(b, 1, -1).expand(-1, channels, -1)
         canvas.view(b, channels, -1).scatter_add_(-1, place, colour.view(b, channels, -1))

@@ -5,17 +5,27 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import signal
+import threading
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from mm.errors import InputError
+
+# A scheduler ends a job with the first, and warns before that with the second, where it is asked to.
+STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
+# Batches between two times that the ranks ask each other whether one was told to stop: asking is a
+# synchronisation, and a scheduler gives many seconds.
+STOP_CHECK_INTERVAL = 10
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -84,7 +94,9 @@ def _sync_folder(folder: Path) -> None:
 class LastCheckpoint(ModelCheckpoint):
     """Keeps ``last.ckpt``, the newest state, which ``--ckpt_path last`` goes on from.
 
-    It is written at an interval, at the end of the run, on Ctrl-C and on SIGTERM, always under one name.
+    It is written at an interval, at the end of the run, and when the run is stopped by Ctrl-C, SIGTERM or
+    SIGUSR1, always under one name. A signal stops all ranks after the same step, and the exit code of rank 0
+    is 128 plus the signal's number, as of a process that the signal ended.
 
     Args:
         dirpath: the folder; ``checkpoints`` in the run's folder if None and the run comes from ``mm fit``.
@@ -104,11 +116,68 @@ class LastCheckpoint(ModelCheckpoint):
         )
         self.minutes = minutes
         self.steps = steps
+        self._signal: int | None = None
+        self._batches = 0
 
     @property
     def state_key(self) -> str:
         """Return one name whatever the interval, which a resumed run may change."""
         return type(self).__name__
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take signals over from Lightning, which gives them back when the run ends.
+
+        Its own handlers talk to the other ranks, and save, wherever the signal happens to find each of them:
+        two ranks that it finds in different places of a step wait for one another for ever.
+        """
+        super().on_train_start(trainer, pl_module)
+        self._signal, self._batches = None, 0
+        if threading.current_thread() is threading.main_thread():
+            for name in STOP_SIGNALS:
+                # Windows has no SIGUSR1.
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), self._note)
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self._signal = signum
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save at the interval; stop all ranks if one of them was told to.
+
+        Raises:
+            SIGTERMException: if one was.
+        """
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        # Not by the batch's number, which begins anew with each epoch.
+        self._batches += 1
+        if trainer.world_size > 1 and self._batches % STOP_CHECK_INTERVAL:
+            return
+        if trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False):
+            self._stop(trainer)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop here too where there is no other rank to ask; several ranks end the validation first.
+
+        Raises:
+            SIGTERMException: if the run was told to.
+        """
+        if self._signal is not None and trainer.world_size == 1:
+            self._stop(trainer)
+
+    def _stop(self, trainer: pl.Trainer) -> NoReturn:
+        rank_zero_info(f"told to stop at step {trainer.global_step}; --ckpt_path last goes on from there")
+        # A rank beside rank 0 ends well: whoever started them would else kill rank 0 before it ends.
+        raise SIGTERMException(128 + (self._signal or signal.SIGTERM) if trainer.is_global_zero else 0)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the run's last step, even if it is saved already: it may have been scored since."""

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.precision import Precision
+from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -49,7 +51,8 @@ class MagnificationModule(pl.LightningModule):
             validated and exported; None keeps none.
         channels_last: lay activations out as NHWC, which is faster on CPUs and on GPUs with tensor cores.
         compile: pass the training step's forward pass through ``torch.compile``.
-        fused: use the fused Adam kernel. It cannot be joined with gradient clipping under ``16-mixed``.
+        fused: use the fused Adam kernel. It cannot be joined with gradient clipping under ``16-mixed``, whose
+            scaled gradients it would have to see first.
         initial_weights: what :func:`mm.networks.load` takes (a shipped name, a file), to go on from; None
             for a fresh network. A checkpoint that a run resumes from wins over it.
         gain_samples: validation samples a subset whose motion is measured; see :class:`SubsetScores`.
@@ -127,10 +130,14 @@ class MagnificationModule(pl.LightningModule):
         self.network = MagnificationNetwork(config)
         if initial_weights is not None:
             known = load(initial_weights)
+            differs = [key for key, value in asdict(config).items() if asdict(known.config)[key] != value]
             _check(
-                known.config == config,
+                not differs,
                 f"model.initial_weights {initial_weights!r} is another architecture than "
-                f"model.network_config: {known.config} and {config}",
+                "model.network_config: "
+                + ", ".join(
+                    f"{key} {getattr(known.config, key)} and {getattr(config, key)}" for key in differs
+                ),
             )
             self.network.load_state_dict(known.state_dict())
         if channels_last:
@@ -148,7 +155,8 @@ class MagnificationModule(pl.LightningModule):
         self._rate: Callable[[int], float] = partial(rate_fraction, schedule="constant")
         self._latest_scores: dict[str, float] = {}
         self._scored_at = 0
-        self._unchecked: list[tuple[int, Tensor, Tensor, Tensor]] = []
+        # Of each step not yet looked at: its number, its loss, and what names its samples.
+        self._unchecked: list[tuple[int, Tensor, dict[str, Tensor]]] = []
         self._training_forward = (
             torch.compile(self._predict_and_represent) if compile else self._predict_and_represent
         )
@@ -226,6 +234,31 @@ class MagnificationModule(pl.LightningModule):
         decay = min(float(self.hparams["ema_decay"]), (1 + steps) / (10 + steps))
         get_ema_multi_avg_fn(decay)(list(self.ema.parameters()), list(self.network.parameters()), None)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip, also for the fused optimiser, wherever gradients are not scaled.
+
+        Lightning refuses that under any mixed precision.
+
+        Raises:
+            InputError: for the fused optimiser under ``16-mixed``.
+        """
+        plugin = self.trainer.precision_plugin
+        if not self.hparams["fused"] or gradient_clip_val is None:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        _check(
+            getattr(plugin, "scaler", None) is None,
+            "model.fused cannot be joined with trainer.gradient_clip_val under trainer.precision 16-mixed: "
+            "use bf16-mixed, or leave one of them out",
+        )
+        algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+        Precision.clip_gradients(plugin, optimizer, gradient_clip_val, algorithm)
+
     def on_train_end(self) -> None:
         """Look at the last losses that were not yet looked at."""
         self._check_finite()
@@ -275,7 +308,8 @@ class MagnificationModule(pl.LightningModule):
     # A loss that is not a number
 
     def _watch(self, loss: Tensor, batch: Batch) -> None:
-        self._unchecked.append((self.global_step, loss.detach(), batch["index"], batch["subset"]))
+        names: dict[str, Tensor] = {key: batch[key] for key in ("index", "subset", "seed") if key in batch}
+        self._unchecked.append((self.global_step, loss.detach(), names))
         # On a CPU looking is free, and the weights are still good; on a GPU it would stop the pipeline.
         if loss.device.type == "cpu" or len(self._unchecked) >= FINITE_CHECK_INTERVAL:
             self._check_finite()
@@ -283,13 +317,14 @@ class MagnificationModule(pl.LightningModule):
     def _check_finite(self) -> None:
         """Raise if a loss since the last look was not finite, naming the samples of the first such batch."""
         entries, self._unchecked = self._unchecked, []
-        if not entries or bool(torch.isfinite(torch.stack([loss for _, loss, _, _ in entries])).all()):
+        if not entries or bool(torch.isfinite(torch.stack([loss for _, loss, _ in entries])).all()):
             return
-        step, loss, index, subset = next(entry for entry in entries if not bool(torch.isfinite(entry[1])))
+        step, loss, names = next(entry for entry in entries if not bool(torch.isfinite(entry[1])))
+        samples = ", ".join(f"{key} {values.tolist()}" for key, values in names.items())
         raise InputError(
-            f"the loss is {float(loss)} at step {step}, for the samples of index {index.tolist()} and subset "
-            f"{subset.tolist()} (rank {self.global_rank}): lower model.learning_rate, set "
-            "trainer.gradient_clip_val, or use trainer.precision 32"
+            f"the loss is {float(loss)} at step {step}, for the samples of {samples} "
+            f"(rank {self.global_rank}): lower model.learning_rate, set trainer.gradient_clip_val, or use "
+            "trainer.precision 32"
         )
 
     # Validation and test
@@ -330,7 +365,10 @@ class MagnificationModule(pl.LightningModule):
         prediction = self(batch["xa"], batch["xb"], batch["factor"]).float().clamp(0, 1)
         name = self.subset_name(dataloader_idx)
         if name not in self.scores:
-            self.scores[name] = SubsetScores(self.hparams["gain_samples"]).to(self.device)
+            # Over all ranks together; every rank has one, for their scores are joined.
+            total = self.hparams["gain_samples"]
+            share = len(range(self.global_rank, total, self.trainer.world_size))
+            self.scores[name] = SubsetScores(max(1, share) if total else 0).to(self.device)
         # Scores are measured in float32 whatever the training precision.
         with torch.autocast(self.device.type, enabled=False):
             self.scores[name].update(batch["xa"], batch["xb"], prediction, batch["y"])

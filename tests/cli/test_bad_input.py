@@ -204,7 +204,7 @@ class TestValues:
             (["--mode", "temporal", "--low", "0.5", "--high", "2"], "the clip has 12 frames at 30 a second"),
             (["--mode", "temporal", "--low", "nan", "--high", "2"], "must be a number above 0 Hz, got nan"),
             (["--mode", "temporal", "--low", "3", "--high", "8", "--fps", "0"], "must be a number above 0"),
-            (["--low", "4", "--high", "8"], "static mode magnifies all frequencies"),
+            (["--mode", "static", "--low", "4", "--high", "8"], "static mode magnifies all frequencies"),
             (
                 ["--roi", "20,0,20,10"],
                 "roi 20,0,20,10 (x,y,width,height) does not lie within the frame of 32×24",

@@ -9,6 +9,7 @@ import re
 import shlex
 import warnings
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -265,6 +266,16 @@ def test_if_no_method_works_it_is_an_error(
         (["--scale", "0"], "scale must be a number above 0"),
         (["--mode", "temporal"], "temporal mode needs a band"),
         (["--low", "3"], "--high is missing"),
+        (["--low", "3", "--high", "7", "--order", "3"], "order"),
+        (["--taps", "9"], "--taps 9 is the temporal filter's, but there is no band"),
+        (["--preset", "breth"], "did you mean 'breathing'?"),
+        (["--preset", "string"], "preset string looks at 72 Hz to 92 Hz"),
+        (["-o", "orientations"], "--option must be NAME=VALUE"),
+        (["-o", "orientation=8"], "has an option 'orientation'; did you mean 'orientations'?"),
+        (["-o", "phase.cutoff=8"], "the phase method has no option 'cutoff'"),
+        (["-o", "riesz.scales=3"], "no method called 'riesz' is compared (compared: phase)"),
+        (["-o", "orientations=many"], "option orientations must be a whole number"),
+        (["-o", "phase.scales=2", "-o", "phase.scales=3"], "is given twice"),
         (["--low", "3", "--high", "20"], "frames a second hold only frequencies below 15 Hz"),
         (["--low", "0.5", "--high", "2"], "the clip has 20 frames"),
         (["--start", "9"], "no frame between 9 s and its end"),
@@ -314,3 +325,114 @@ def test_names_that_are_no_file_names(source: str, weights: str, tmp_path: Path)
         "compare-2.mp4",
     }
     assert {path.name for path in tmp_path.iterdir()} == {"o"}
+
+
+# -- what reaches the methods ------------------------------------------------------------------------------
+
+
+def settings_of(out: Path) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    return made
+
+
+def test_options_go_to_the_methods_that_have_them(source: str, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    options = ["--methods", "linear,phase,riesz", "--end", "0.3", "--quiet"]
+    options += ["-o", "smoothing=1.5", "-o", "riesz.smoothing=3", "-o", "linear.cutoff=30"]
+    assert compare(source, out, *options) == 0
+    linear, phase, riesz = (method["says"] for method in settings_of(out)["methods"])
+    assert "cutoff 30 px" in linear
+    assert "smoothing 1.5 wavelengths" in phase
+    assert "smoothing 3 samples" in riesz
+    assert settings_of(out)["parameters"]["Options"] == "smoothing=1.5, riesz.smoothing=3, linear.cutoff=30"
+    command = shlex.split(settings_of(out)["command"])
+    assert [command[k + 1] for k, word in enumerate(command) if word == "--option"] == options[6::2]
+
+
+def test_the_filter_s_parameters(source: str, tmp_path: Path) -> None:
+    band = ["--low", "3", "--high", "7", "--methods", "linear", "--quiet"]
+    assert compare(source, tmp_path / "a", *band, "--filter", "fir", "--taps", "11") == 0
+    assert settings_of(tmp_path / "a")["parameters"]["Band"] == "3–7 Hz, fir filter, taps 11"
+    assert "fir 3–7 Hz" in settings_of(tmp_path / "a")["methods"][0]["says"]
+    assert compare(source, tmp_path / "b", *band, "--order", "4") == 0
+    assert settings_of(tmp_path / "b")["parameters"]["Band"] == "3–7 Hz, butter filter, order 4"
+    assert "--order 4" in settings_of(tmp_path / "b")["command"]
+
+
+def test_a_preset_is_for_all_and_its_options_for_its_method(source: str, tmp_path: Path) -> None:
+    options = ["--preset", "machine", "--low", "3", "--methods", "phase,riesz,acceleration", "--quiet"]
+    assert compare(source, tmp_path / "o", *options) == 0
+    made = settings_of(tmp_path / "o")
+    phase, riesz, acceleration = (method["says"] for method in made["methods"])
+    # The upper edge is a part of the capture rate, which Matroska's times give as about 30.
+    assert made["parameters"]["Band"].startswith("3–13.5 Hz")
+    assert made["parameters"]["Factor"].startswith("20 ")
+    assert made["parameters"]["Preset"] == "machine"
+    for says in (phase, riesz, acceleration):
+        assert "temporal, factor 20" in says
+    assert "smoothing 1 wavelengths" in phase
+    assert "smoothing 2 samples" in riesz  # Its own default.
+    assert "Laplacian of Gaussian for 8.25 Hz" in acceleration
+    assert main([*shlex.split(made["command"])[1:-1], str(tmp_path / "again"), "--quiet"]) == 0
+    assert settings_of(tmp_path / "again")["parameters"] == made["parameters"]
+
+
+@pytest.fixture(scope="module")
+def two_shots(source: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The clip, and after it a picture that stands still."""
+    frames, _ = read_clip(source)
+    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    still = 0.4 + 0.2 * (torch.sin(0.9 * x + 0.4 * y) + torch.sin(0.2 * x - 0.7 * y)).expand(1, 3, -1, -1)
+    path = tmp_path_factory.mktemp("cut") / "two.mkv"
+    write_clip(path, torch.cat([frames, still.repeat(FRAMES, 1, 1, 1)]), rate=FPS, lossless=True)
+    return str(path)
+
+
+class TestCuts:
+    def test_they_are_told_once_and_are_no_motion(
+        self, two_shots: str, source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "o"
+        assert compare(two_shots, out, "--methods", "linear,phase", "--factor", "5") == 0
+        said = capsys.readouterr()
+        warned = [line for line in said.err.splitlines() if "has a cut before frame" in line]
+        assert len(warned) == 1
+        assert warned[0].startswith(f"mm: warning: {two_shots} has a cut before frame 20 (0.67 s)")
+        made = settings_of(out)
+        assert made["cuts"] == [20]
+        assert made["parameters"]["Cuts"].startswith("before frame 20; each part")
+        assert "Noticed" not in made["parameters"]
+        assert all(not method["notes"] for method in made["methods"])
+        # Where the stripes of the first shot move, and when.
+        assert compare(source, tmp_path / "alone", "--methods", "linear", "--quiet") == 0
+        alone = settings_of(tmp_path / "alone")
+        assert made["line"]["row"] == alone["line"]["row"]
+        assert made["moment"]["frame"] == alone["moment"]["frame"] < FRAMES
+
+    def test_they_can_be_ignored(
+        self, two_shots: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert compare(two_shots, tmp_path / "o", "--methods", "linear", "--ignore-cuts") == 0
+        assert "cut" not in capsys.readouterr().err
+        made = settings_of(tmp_path / "o")
+        assert made["cuts"] == []
+        assert made["parameters"]["Cuts"] == "not looked for"
+        assert made["moment"]["frame"] >= FRAMES
+        assert "--ignore-cuts" in made["command"]
+
+
+def test_what_part_of_a_long_clip_the_slices_show(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr("mm.cli.slice.draw", lambda slices, labels, out: drawn.extend(labels))
+    monkeypatch.setattr("mm.evaluation.views.LONGEST", 8)
+    assert compare(source, tmp_path / "o", "--methods", "linear", "--quiet") == 0
+    made = settings_of(tmp_path / "o")
+    first, last = made["slices"]["frames"]
+    assert last - first == 7
+    assert first <= made["moment"]["frame"] <= last
+    part = f"frames {first} to {last} of {FRAMES}"
+    assert drawn == [f"input, {part}", f"linear × 10, {part}"] * 2
+    page = (tmp_path / "o" / "compare.html").read_text(encoding="utf-8")
+    assert page.count(f"Not the whole clip: {part}, those around the moment of most motion.") == 2

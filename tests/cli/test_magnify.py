@@ -68,6 +68,18 @@ def test_magnifies(
         assert f"{options[3]}–{options[5]} Hz" in out[1]
 
 
+@pytest.mark.parametrize("method", ["linear", "acceleration"])
+def test_a_band_alone_asks_for_temporal_mode(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str
+) -> None:
+    arguments = ["magnify", source, str(tmp_path / "o.mp4"), "--device", "cpu", "--method", method]
+    assert main([*arguments, "--low", "5", "--high", "8"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{method}, temporal, ")
+    assert main(arguments) == (2 if method == "acceleration" else 0)
+    said = capsys.readouterr()
+    assert "temporal mode needs a band" in said.err or said.out.splitlines()[1].startswith("linear, static")
+
+
 def test_an_odd_size_is_told(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_clip(tmp_path / "in.mkv", torch.rand(3, 3, 25, 33), lossless=True)
     arguments = ["magnify", str(tmp_path / "in.mkv"), "--weights", weights, "--device", "cpu"]

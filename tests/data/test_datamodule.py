@@ -20,7 +20,7 @@ from mm.data import (
     Split,
 )
 from mm.errors import InputError
-from mm.synthesis import MotionLimits, Synthesizer
+from mm.synthesis import SUBSETS, MotionLimits, Synthesizer
 
 NAMES = ("sharp", "blurred", "background", "static", "objects")
 
@@ -244,3 +244,39 @@ def test_workers_render_what_the_device_renders(photographs: Path, cutouts: Path
     for one, other in zip(rendered, by_workers.train_dataloader(), strict=True):
         assert by_workers.on_after_batch_transfer(other, 0) is other
         assert same(one, other)
+
+
+def test_validation_can_be_rendered_otherwise_than_training(photographs: Path, cutouts: Path) -> None:
+    """Larger frames and another noise in validation, while training keeps its own."""
+    other = Synthesizer(
+        height=32, width=40, limits=MotionLimits(max_motion=1.0, max_magnified=6.0), noise=(0.1, 0.1)
+    )
+    made = module(photographs, cutouts, validation_synthesizer=other)
+    seen: dict[str, list[tuple[int, ...]]] = {"train": [], "val": []}
+
+    class Look(LightningModule):
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            seen["train"].append(tuple(batch["xa"].shape[-2:]))
+            return torch.zeros((), requires_grad=True)
+
+        def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+            seen["val"].append(tuple(batch["xa"].shape[-2:]))
+
+        def configure_optimizers(self) -> None:
+            return None
+
+    Trainer(
+        accelerator="cpu",
+        max_steps=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(Look(), made)
+    assert set(seen["train"]) == {(24, 32)}
+    assert set(seen["val"]) == {(32, 40)}
+
+
+def test_validation_must_have_the_subsets_of_training(photographs: Path, cutouts: Path) -> None:
+    with pytest.raises(InputError, match="validation_synthesizer must have the subsets"):
+        module(photographs, cutouts, validation_synthesizer=Synthesizer(24, 32, subsets=SUBSETS[:2]))

@@ -164,3 +164,45 @@ def test_what_cannot_be_looked_at() -> None:
 def test_two_frames_are_enough() -> None:
     frames = clip(sway(0.3, 3))[[0, 2]]
     assert located(frames, mode="dynamic").shift.isfinite().all()
+
+
+class TestCuts:
+    """A shot in which nothing moves but the camera's place, and one in which the discs do."""
+
+    @staticmethod
+    def other(frames: Tensor) -> Tensor:
+        """Another picture that stands still."""
+        return clip().flip(-1, -2).roll((9, 31), (-2, -1))[: len(frames)] * 0.6 + 0.3
+
+    def test_a_cut_is_no_motion(self) -> None:
+        one, two = clip()[:14], self.other(clip()[:16])
+        found = located(torch.cat([one, two]))
+        assert found.cuts == (14,)
+        assert found.frames == 30
+        assert not found.moves
+        # Which a look that takes it for one shot does not know.
+        across = located(torch.cat([one, two]), cuts=False)
+        assert across.moves
+        assert across.cuts == ()
+
+    @pytest.mark.parametrize("mode", ["static", "dynamic", "temporal"])
+    def test_each_shot_is_measured_by_itself(self, mode: str) -> None:
+        band = Band(2, 6, FPS) if mode == "temporal" else None
+        moving = clip(sway(0.3, 3))
+        alone = located(moving, mode=mode, band=band)
+        found = located(torch.cat([self.other(moving), moving]), mode=mode, band=band)
+        assert found.cuts == (FRAMES,)
+        assert found.row() == alone.row()
+        assert found.point() == alone.point()
+        # The moment is told in frames of the clip, and the mean is over all of it.
+        assert found.frame(*found.point()) == FRAMES + alone.frame(*alone.point())
+        torch.testing.assert_close(found.shift, alone.shift / math.sqrt(2), rtol=1e-4, atol=1e-6)
+
+    def test_a_shot_too_short_for_the_band_does_not_count(self) -> None:
+        band, moving = Band(2, 6, FPS), clip(sway(0.3, 3))
+        alone = located(moving, mode="temporal", band=band)
+        found = located(torch.cat([self.other(moving)[:6], moving]), mode="temporal", band=band)
+        assert found.cuts == (6,)
+        torch.testing.assert_close(found.shift, alone.shift)
+        with pytest.raises(InputError, match="has 1 cut, and the longest part between them has 12 frames"):
+            located(torch.cat([self.other(moving)[:12], moving[:11]]), mode="temporal", band=band)

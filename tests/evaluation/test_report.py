@@ -203,6 +203,12 @@ def test_the_lines_lie_over_the_still_picture(content: Page) -> None:
     }
 
 
+def test_a_part_of_a_long_clip_is_said(content: Page) -> None:
+    assert "Not the whole clip" not in Parsed(page(content)).text
+    said = Parsed(page(replace(content, span="frames 5 to 24 of 99 & more"))).text
+    assert said.count("Not the whole clip: frames 5 to 24 of 99 & more.") == 2
+
+
 def test_png_is_lossless() -> None:
     pixels = (noise(3, 7, 9) * 255).byte()
     uri = "data:image/png;base64," + base64.b64encode(png(pixels)).decode()

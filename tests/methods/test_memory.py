@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mm.errors import InputError
+from mm.methods import AccelerationMagnifier
 from mm.methods.layout import Layout
 from mm.methods.memory import check_memory, machine_memory
 from mm.temporal import Band
@@ -95,8 +96,18 @@ def test_each_place_holds_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_streaming_filter_is_refused_with_another_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"the butter filter holds 5 GiB .*, or raise --low"):
+    with pytest.raises(InputError, match=r"holds 5 GiB .*its filter: butter 1–2 Hz .*, or raise --low"):
         check(monkeypatch, 5 * GIB, filter="butter")
+
+
+def test_a_filter_of_the_method_s_own_making_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mm.methods.memory.machine_memory", lambda: 1000)
+    band = Band(2, 4, 30)
+    magnifier = AccelerationMagnifier(10.0, "temporal", band)
+    layout = Layout((48, 64), False, None, False, None)
+    with pytest.raises(InputError, match=r"its filter: Laplacian of Gaussian for 3 Hz") as told:
+        check_memory(magnifier, layout, 100, band, torch.device("cpu"))
+    assert "butter" not in str(told.value)
 
 
 def test_the_whole_clip_s_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,3 +148,37 @@ def test_lines_say_what_was_given() -> None:
     assert "0.2 Hz to 0.25 Hz" in lines[3]
     assert "1 Hz to 0.45 of the capture rate" in settle("machine").lines()[3]
     assert not any("band" in line for line in settle("impact").lines())
+
+
+class TestMode:
+    """Without ``--mode``."""
+
+    def test_a_band_asks_for_temporal_mode(self) -> None:
+        assert settle(low=1.0, high=2.0).mode == "temporal"
+        assert settle(low=1.0).mode == "temporal"
+        assert settle(method="linear", high=2.0).mode == "temporal"
+        # Whatever the preset has.
+        assert settle("impact", low=1.0, high=2.0).mode == "temporal"
+        assert "mode" not in settle(low=1.0, high=2.0).given
+
+    def test_a_mode_that_is_given_stays(self) -> None:
+        assert settle(mode="static", low=1.0, high=2.0).mode == "static"
+
+    def test_the_method_s_own_default(self) -> None:
+        assert settle(method="acceleration").mode == "temporal"
+        assert settle(method="phase").mode == "static"
+        assert settle(method="of-a-plug-in-that-is-not-there").mode == "static"
+
+    def test_a_preset_s(self) -> None:
+        assert settle("impact").mode == "dynamic"
+        assert settle("impact", method="acceleration").mode == "dynamic"
+
+
+def test_a_preset_s_filter_is_not_for_a_method_with_its_own() -> None:
+    assert settle("pulse", method="phase").filter == "ideal"
+    moving = settle("pulse", method="acceleration")
+    assert (moving.filter, moving.low, moving.mode) == ("butter", preset("pulse").settings.low, "temporal")
+    # What the user typed is kept, and the method refuses it.
+    assert settle("pulse", method="acceleration", filter="fir").filter == "fir"
+    with pytest.raises(InputError, match="has a temporal kernel of its own, got the fir filter"):
+        methods.get("acceleration")(mode="temporal", band=Band(1, 2, 30, "fir"))

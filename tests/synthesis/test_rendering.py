@@ -215,3 +215,19 @@ def test_cubic_convolution_is_torchs(kernel: str) -> None:
         assert (ours - theirs).abs().max() < 1e-5
     else:
         assert (ours - theirs).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("present", [0, 3])
+def test_leaving_out_empty_patches_changes_no_bit(present: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    geometry = Geometry(height=20, width=24, margin=6, object_size=24)
+    layers = scene(geometry, objects=6)
+    # The second sample has fewer objects than the first one, and neither has all.
+    layers.objects[:, present:] = 0.0
+    layers.objects[1:, max(0, present - 1) :] = 0.0
+    samples = layers.objects.shape[0]
+    gains, antialias = torch.tensor([[0.0, 2.5]]).expand(samples, -1), torch.full((samples,), 0.8)
+    renderer = Renderer(geometry, Translation())
+    trimmed = renderer.render(layers, gains, antialias)
+    assert layers.trimmed().objects.shape[1] == present
+    monkeypatch.setattr(Layers, "trimmed", lambda layers: layers)
+    assert torch.equal(renderer.render(layers, gains, antialias), trimmed)

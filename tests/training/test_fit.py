@@ -372,30 +372,6 @@ def test_killed_run_goes_on_where_its_last_checkpoint_was(tmp_path, capsys):
     assert checkpoint(tmp_path)["training"]["samples_seen"] == 2 * (reached + 2)
 
 
-@pytest.mark.slow
-def test_two_ranks(tmp_path):
-    """Two processes with gradients joined: it ends, counts both, and scores as one process does."""
-    options = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.max_steps", "2"]
-    options += ["--trainer.limit_val_batches", "1.0", "--trainer.val_check_interval", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT)
-    arguments = [sys.executable, str(script), *command_line(tmp_path / "run", *options)[3:]]
-    done = subprocess.run(
-        arguments, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    kept = checkpoint(tmp_path / "run")
-    assert kept["training"]["samples_seen"] == 2 * 2 * 2
-    assert kept["run"]["hardware"]["ranks"] == 2
-    assert len(list((tmp_path / "run" / "logs").iterdir())) == 1
-    single = tmp_path / "single"
-    assert mm("validate", single, "--ckpt_path", str(tmp_path / "run" / "checkpoints" / "last.ckpt")) == 0
-    (row,) = [row for row in rows(single / "logs" / "version_0") if row["val/score"]]
-    for subset in SUBSETS:
-        expected = float(row[f"val/{subset}/ssim"])
-        assert kept["training"]["scores"][f"val/{subset}/ssim"] == pytest.approx(expected, abs=1e-4)
-
 
 @pytest.mark.parametrize("command", ["fit", "validate", "test"])
 def test_a_configuration_is_asked_for(command: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -238,6 +238,22 @@ def test_loss_that_is_not_finite_names_its_samples(data, trainer, tiny, tmp_path
     assert checkpoint["global_step"] == 1
 
 
+def test_loss_that_is_not_finite_names_the_seeds_of_rendered_samples(data, trainer, tiny):
+    """A rendered sample is a function of its seed and index: by them the batch can be made again."""
+
+    class Seeded(type(data())):
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            return batch | {"seed": 1000 + batch["index"]}
+
+    module = MagnificationModule(tiny)
+    with pytest.raises(
+        InputError,
+        match=r"samples of index \[4, 5, 6, 7\], subset \[0, 0, 0, 0\], seed \[1004, 1005, 1006, 1007\] "
+        r"\(rank 0\)",
+    ):
+        trainer(max_steps=10, limit_val_batches=0).fit(module, Seeded(spoil=5))
+
+
 def test_weights_that_are_not_finite_are_not_saved(data, trainer, tiny, tmp_path):
     module = MagnificationModule(tiny)
     run = trainer(max_steps=1, limit_val_batches=0)
