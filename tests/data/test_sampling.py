@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytorch_lightning import Trainer
+import torch
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import Dataset
 
-from mm.data.sampling import FixedSampler, StreamPosition, StreamSampler
+from mm.data.sampling import FixedSampler, StreamLoader, StreamPosition, StreamSampler
 
 # What Lightning says about a run as small and bare as these.
 QUIET = pytest.mark.filterwarnings(
@@ -64,6 +65,31 @@ def test_a_fixed_set_is_shared_out_whole_and_without_repeats() -> None:
         parts = [list(FixedSampler(Numbers(), length, rank, ranks)) for rank in range(ranks)]
         assert sorted(index for part in parts for index in part) == list(range(length))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+class Stream(LightningDataModule):
+    def __init__(self, workers: int, repeat: bool = False) -> None:
+        super().__init__()
+        self.workers, self.repeat = workers, repeat
+
+    def train_dataloader(self) -> StreamLoader:
+        return StreamLoader(
+            Numbers(), batch_size=2, sampler=sampler(repeat=self.repeat), num_workers=self.workers
+        )
+
+
+class Recorder(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: list[int] = []
+
+    def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+        self.seen += batch.tolist()
+        return self.weight.sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 def train(

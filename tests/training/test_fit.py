@@ -372,7 +372,6 @@ def test_killed_run_goes_on_where_its_last_checkpoint_was(tmp_path, capsys):
     assert checkpoint(tmp_path)["training"]["samples_seen"] == 2 * (reached + 2)
 
 
-
 @pytest.mark.parametrize("command", ["fit", "validate", "test"])
 def test_a_configuration_is_asked_for(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--model.learning_rate", "1e-3"]) == 2
