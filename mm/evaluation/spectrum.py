@@ -124,7 +124,7 @@ def motion_spectrum(motion: BlockMotion, most: int = MOST_PEAKS) -> MotionSpectr
     grid = confidence.reshape(rows, columns, 2)
     found = []
     for place in _outstanding(mean, floor, bins):
-        frequency, power_there = _vertex(mean, place, frequencies[1])
+        frequency, power_there = _vertex(mean, _summit(mean, place), frequencies[1])
         peak = _locate(motion, signals, grid, frequency, float(power_there / max(floor[place], 1e-12)))
         if peak.amplitude >= LEAST_AMPLITUDE:
             found.append(peak)
@@ -204,6 +204,20 @@ def _outstanding(mean: Floats, floor: Floats, bins: Floats) -> list[int]:
         if not (mean[place] < leaked).any():
             kept.append(int(place))
     return kept
+
+
+def _summit(mean: Floats, place: int) -> int:
+    """Return the place of the power's own top near a peak over the noise.
+
+    Where the noise's floor slopes, what stands out most over it is not where the power is highest. Further
+    than the window's main lobe another peak begins.
+    """
+    for _ in range(2 * PADDING):
+        beside = max(place - 1, place + 1, key=lambda each: mean[each])
+        if not 1 <= beside <= len(mean) - 2 or mean[beside] <= mean[place]:
+            break
+        place = beside
+    return place
 
 
 def _vertex(mean: Floats, place: int, step: float) -> tuple[float, float]:

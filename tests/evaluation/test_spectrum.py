@@ -273,3 +273,16 @@ def test_known_clips(material: Path, name: str, fps: float | None, low: float, h
     assert low <= found.peaks[0].frequency <= high
     if name == "guitar.mp4":
         assert any(100 <= peak.frequency <= 120 for peak in found.peaks)
+
+
+def test_a_peak_on_a_sloping_floor_is_read_at_its_own_top() -> None:
+    """Where the floor falls steeply, what stands out most over it is not where the power is highest."""
+    from mm.evaluation.spectrum import _summit, _vertex
+
+    place = np.arange(400)
+    mean = 1e-4 + np.exp(-(((place - 200.3) / 6) ** 2))
+    floor = np.exp(-(place - 200) / 3.0)
+    outstanding = int((mean / floor)[180:220].argmax()) + 180
+    assert outstanding > 203
+    frequency, _ = _vertex(mean, _summit(mean, outstanding), 1.0)
+    assert frequency == pytest.approx(200.3, abs=0.05)
