@@ -63,7 +63,9 @@ def test_never_more_than_that(tmp_path: Path):
 
 
 PROGRAM = """
-import os, sys
+import os, signal, sys
+# A shell's background job, as these tests may be, is started with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from mm.sweeps import run_trials
 folder = Path(sys.argv[1])
