@@ -7,8 +7,8 @@ frequencies alone gets one. ``python -m benchmarks.methods --help`` says what ca
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
-import inspect
 from typing import Any
 
 from benchmarks.clip import FPS, Panels
@@ -33,26 +33,24 @@ def make(name: str, mode: str, device: str, options: dict[str, Any]) -> Any:
     A method is made without a band in static and dynamic mode, and with one if it asks for it.
     """
     from mm.errors import InputError
-    from mm.registry import methods
+    from mm.methods import making
+    from mm.methods.options import SHARED
     from mm.temporal import Band
 
-    importlib.import_module("mm.methods")
-    factory = methods.get(name)
-    takes = inspect.signature(factory).parameters
-    given: dict[str, Any] = {"factor": FACTOR, "device": device, **options}
-    given |= {"mode": mode} if "mode" in takes else {}
-    band = Band(LOW, HIGH, FPS)
+    own = {key: value for key, value in options.items() if key not in SHARED}
+    shared = {
+        "factor": FACTOR,
+        "device": device,
+        **{key: options[key] for key in options.keys() - own.keys()},
+    }
+    with_band = {**shared, "mode": "temporal", "band": Band(LOW, HIGH, FPS)}
     if mode == "temporal":
-        return factory(band=band, **given)
+        return making.make(name, with_band, own)
     try:
-        return factory(band=None, **given)
+        return making.make(name, {**shared, "mode": mode, "band": None}, own)
     except InputError:
-        if "mode" in takes:
-            given["mode"] = "temporal"
-        try:
-            return factory(band=band, **given)
-        except InputError:
-            pass
+        with contextlib.suppress(InputError):
+            return making.make(name, with_band, own)
         raise
 
 

@@ -109,8 +109,8 @@ def run(args: argparse.Namespace) -> None:
     with warnings_as_lines():
         load_plugins(args.plugins)
         setup = checked(args)
-        found = _map(setup)
-        place, chosen = _place(setup, found)
+        found, missing = _map(setup)
+        place, chosen = _place(setup, found, missing)
         said: dict[str, type[Warning]] = {}
         table = [_magnify(setup, contender, said) for contender in setup.contenders]
         _refuse_if_none(table)
@@ -143,9 +143,12 @@ def run(args: argparse.Namespace) -> None:
         print(f"{args.out}/: {', '.join(files)}")
 
 
-def _map(setup: Setup) -> MotionMap:
-    """Where and when the clip moves."""
-    from mm.evaluation.motion_line import map_motion
+def _map(setup: Setup) -> tuple[MotionMap, str]:
+    """Where and when the clip moves; and why that cannot be told, "" if it can.
+
+    A clip that is too short for it may be long enough for the methods, which decide for themselves.
+    """
+    from mm.evaluation.motion_line import TooShortError, map_motion
     from mm.video import open_clip
 
     args = setup.args
@@ -156,10 +159,16 @@ def _map(setup: Setup) -> MotionMap:
         warnings.simplefilter("ignore", UserWarning)
         frames = (chunk.frames for chunk in opened.chunks())
         band = setup.band if setup.mode == "temporal" else None
-        return map_motion(frames, mode=setup.mode, band=band, region=setup.region, cuts=not args.ignore_cuts)
+        try:
+            cuts = not args.ignore_cuts
+            return map_motion(frames, mode=setup.mode, band=band, region=setup.region, cuts=cuts), ""
+        except TooShortError as error:
+            found, missing = error.blank, f"Where the clip moves most cannot be measured: {error}."
+    warnings.warn(f"{missing[0].lower()}{missing[1:-1]}", ClipWarning, stacklevel=2)
+    return found, missing
 
 
-def _place(setup: Setup, found: MotionMap) -> tuple[Place, str]:
+def _place(setup: Setup, found: MotionMap, missing: str) -> tuple[Place, str]:
     """Where and when to look, in px of the clips that are shown; and how that was chosen, for the user."""
     from mm.evaluation.views import Place
 
@@ -177,7 +186,9 @@ def _place(setup: Setup, found: MotionMap) -> tuple[Place, str]:
 
     parts = [f"row {row} ({reason(0)})", f"column {column} ({reason(1)})"]
     chosen = f"Slices through {' and '.join(parts)} of the input."
-    if not found.moves:
+    if missing:
+        chosen += f" {missing} The moment is the middle of the clip."
+    elif not found.moves:
         chosen += " No motion was found that could be told from noise."
     height, width = setup.size
     if setup.size != (setup.info.height, setup.info.width):

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mm._version import __version__
+from mm.methods.options import as_text
 
 if TYPE_CHECKING:
     import torch
@@ -117,6 +118,9 @@ def _parameters(setup: Setup, frames: int, cuts: Sequence[int]) -> dict[str, str
     }
     if args.preset is not None:
         found["Preset"] = args.preset
+        own = _of_preset(setup)
+        if own:
+            found["The preset's options"] = own
     found |= {
         "Factor": f"{settings.factor:g} (total gain of the displacement)",
         "Mode": setup.mode,
@@ -130,6 +134,18 @@ def _parameters(setup: Setup, frames: int, cuts: Sequence[int]) -> dict[str, str
         else f"{args.roi} (x,y,width,height in px of the input)",
         "Device": _device(setup.device) + (", bf16" if args.precision == "bf16" else ""),
     }
+
+
+def _of_preset(setup: Setup) -> str:
+    """The preset's own options, of the compared methods that take them, as they would be typed."""
+    settings = setup.settings
+    return ", ".join(
+        f"{each.name}.{name}={as_text(value)}"
+        for each in setup.contenders
+        if each.method == settings.method
+        for name, value in settings.options.items()
+        if name not in each.options
+    )
 
 
 def _cuts(cuts: Sequence[int]) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.evaluation import oscillation
 from mm.methods import Magnifier
+from mm.methods.making import fill
 from mm.methods.options import convert
 from mm.networks import MagnificationNetwork
 from mm.networks.weights import load
@@ -101,8 +102,8 @@ class Registered:
             InputError: for a method that compares no frames, such as acceleration, or cannot do without
                 options of its own.
         """
-        own = {"mode": "static"} if "mode" in _takes(self.make) else {}
-        return _built(self.name, self.make, "against a reference frame", factor, None, self.device, own)
+        shared = {"factor": factor, "mode": "static", "band": None, "device": self.device}
+        return _built(self.name, self.make, "against a reference frame", shared)
 
     def _pair(self, a: Tensor, b: Tensor, factor: float) -> Tensor:
         magnifier = self.build(factor)
@@ -172,11 +173,12 @@ class Filtered:
             InputError: for a method that cannot do without options of its own, or refuses the band.
         """
         band = oscillation.BAND
-        own: dict[str, Any] = {"mode": "temporal"}
+        own = {}
         if not self.has_filter:
             band = Band(band.low, band.high, band.fps)
             own["frequency"] = oscillation.FREQUENCY
-        return _built(self.name, self.make, "on a clip", factor, band, self.device, own)
+        shared = {"factor": factor, "mode": "temporal", "band": band, "device": self.device}
+        return _built(self.name, self.make, "on a clip", shared, own)
 
 
 def protocol(method: Contender | Filtered) -> str:
@@ -201,24 +203,16 @@ def _takes(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
 
 def _built(
     name: str,
-    make: Callable[..., Any],
+    make: Callable[..., Magnifier],
     how: str,
-    factor: float,
-    band: Band | None,
-    device: torch.device,
-    own: dict[str, Any],
+    shared: Mapping[str, Any],
+    own: Mapping[str, Any] | None = None,
 ) -> Magnifier:
     """Make a method, with those of the shared parameters that it has, and ``own``."""
-    takes = _takes(make)
-    anything = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values())
-    shared = {"factor": factor, "band": band, "device": device}
     try:
-        made: Magnifier = make(
-            **{key: value for key, value in shared.items() if anything or key in takes}, **own
-        )
+        return fill(make, name, shared, own)
     except InputError as error:
         raise _unfit(name, how, error) from error
-    return made
 
 
 def _unfit(name: str, how: str, error: InputError) -> InputError:

@@ -26,6 +26,18 @@ from mm.temporal import Band
 _RIM = 3
 
 
+class TooShortError(InputError):
+    """No part of a clip is long enough for its motion to be measured.
+
+    Attributes:
+        blank: the clip's map with no motion in it, for who can go on without; its moment is the middle.
+    """
+
+    def __init__(self, message: str, blank: MotionMap) -> None:
+        super().__init__(message)
+        self.blank = blank
+
+
 @dataclass(frozen=True)
 class MotionMap:
     """How much of a clip's motion is seen at each place, and when.
@@ -124,7 +136,8 @@ def map_motion(
         cuts: look for cuts, and measure each shot by itself; False takes the whole clip for one shot.
 
     Raises:
-        InputError: if no shot has 2 frames or as many as the band needs, or temporal mode has no band.
+        TooShortError: if no shot has 2 frames, or as many as the band needs.
+        InputError: if temporal mode has no band.
     """
     if mode == "temporal" and band is None:
         raise InputError("temporal mode needs a band of frequencies; give --low and --high in Hz")
@@ -161,10 +174,11 @@ class _Total:
     def add(self, shot: ShotShift) -> None:
         """Take the next shot."""
         self._needed, self._longest = shot.needed, max(self._longest, shot.frames)
+        self._size = shot.size
         if shot.square is not None:
             square, moment = shot.square, shot.moment + self._frames
             if self._sum is None:
-                self._sum, self._size = torch.zeros_like(square), shot.size
+                self._sum = torch.zeros_like(square)
                 self._most, self._moment = square.sum(0), moment
             self._sum += square * shot.frames
             more = square.sum(0) > self._most
@@ -178,7 +192,9 @@ class _Total:
         """End the clip."""
         cuts = tuple(self._starts[1:])
         if self._sum is None:
-            raise InputError(self._too_short(band, len(cuts)))
+            moment = torch.full((1, 1), self._frames // 2)
+            blank = MotionMap(torch.zeros(2, 1, 1), moment, self._size, self._frames, cuts)
+            raise TooShortError(self._too_short(band, len(cuts)), blank)
         shift = (self._sum / self._measured).sqrt() * _counted(self._moment, self._size, region)
         ratio = max(self._size[0] / shift.shape[1], self._size[1] / shift.shape[2])
         return MotionMap(shift * ratio, self._moment, self._size, self._frames, cuts)
@@ -191,7 +207,10 @@ class _Total:
                 "--low if there is a band, or go on across the cuts with --ignore-cuts"
             )
         if band is not None and self._longest >= 2:
-            band.check_length(self._longest, self._needed)
+            try:
+                band.check_length(self._longest, self._needed)
+            except InputError as error:
+                return str(error)
         return "the clip has fewer than 2 frames, and motion needs at least 2; give a longer clip"
 
 

@@ -16,7 +16,9 @@ is I_t = I_0 − g·d. What makes it fit for motion of a hundredth of a pixel in
   error.
 - Edges. Along an edge motion cannot be seen; the direction without texture is damped to zero.
 
-What is held is a few frames, and two numbers a block and frame.
+What is held is a few frames, and two numbers a block and frame; with what :mod:`mm.evaluation.spectrum`
+needs of them, :data:`HELD` bytes a block and frame. A clip so long that this exceeds :data:`MOST_BYTES` has
+fewer and larger blocks.
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ SMOOTHING = 1.5  # px, of the Gaussian; what is left is slow enough for gradient
 REACH = 0.5  # px from the anchor at which a block takes a new one
 BLOCK = 16  # px
 MOST_BLOCKS = 2048  # blocks grow in large frames
+HELD = 100  # bytes a block and frame at most, measured over all of a spectrum (double precision, copies)
+MOST_BYTES = 2**30  # of memory for that; with the most blocks about 5200 frames, with the fewest 670,000
+FEWEST_BLOCKS = 16  # fewer tell too little of where something moves
 SMALLEST = 8  # px, the least side of a frame or region
 LEAST_FRAMES = 8
 DAMPING = 0.03  # of the stronger direction's texture: what has less of it counts as having none
@@ -96,6 +101,9 @@ def block_motion(
 ) -> BlockMotion:
     """Follow the blocks of a clip; a few frames are held at a time.
 
+    What is held of the frames that have gone by grows by :data:`HELD` bytes a block and frame, up to 0.2 MB a
+    frame, and is kept within :data:`MOST_BYTES`: of a long clip the blocks are larger, with a warning.
+
     Args:
         path: a video file or a folder of images.
         fps: frames a second of *capture*; the container's rate if None. A folder of images needs it.
@@ -107,8 +115,9 @@ def block_motion(
         advance: called with the number of frames that were taken.
 
     Raises:
-        InputError: for a clip that cannot be read or has fewer than :data:`LEAST_FRAMES` frames, a region
-            outside the frame or smaller than :data:`SMALLEST`, or a rate or scale that is no number above 0.
+        InputError: for a clip that cannot be read, has fewer than :data:`LEAST_FRAMES` frames or is too long
+            for :data:`MOST_BYTES`, a region outside the frame or smaller than :data:`SMALLEST`, or a rate or
+            scale that is no number above 0.
     """
     path = Path(path)
     if fps is not None and not (math.isfinite(fps) and fps > 0):
@@ -128,7 +137,11 @@ def block_motion(
         left, top = max(0, x - _AROUND), max(0, y - _AROUND)
         right, bottom = min(layout.size[1], x + width + _AROUND), min(layout.size[0], y + height + _AROUND)
         block = min(BLOCK, width, height)
-        block *= max(1, math.ceil(math.sqrt(width * height / (block**2 * MOST_BLOCKS))))
+        block = _larger(block, width, height, MOST_BLOCKS)
+        expected = _expected(info, start, end)
+        if expected is not None:
+            # As far as the clip's own count can be believed; what comes is counted below.
+            block = _coarser(path, block, width, height, expected)
         tracker = BlockTracker(bottom - top, right - left, (x - left, y - top, width, height), block)
         pts: list[int] = []
         picture: Array | None = None
@@ -140,6 +153,7 @@ def block_motion(
                 if tracker.push(cv2.GaussianBlur(frame, (0, 0), SMOOTHING)):
                     _tell_cut(path, float((tick - (pts or ticks)[0]) * info.time_base) + (start or 0.0))
                 pts.append(tick)
+            _check_memory(path, tracker.rows * tracker.columns, len(pts))
             advance(len(ticks))
     if len(pts) < LEAST_FRAMES:
         raise InputError(
@@ -162,6 +176,52 @@ def block_motion(
         playback=float(info.rate),
         picture=picture,
         region=roi or (0, 0, info.width, info.height),
+    )
+
+
+def _expected(info: ClipInfo, start: float | None, end: float | None) -> int | None:
+    """Return how many frames a part of a clip should have, None if the clip does not tell."""
+    if info.frames is None:
+        return None if end is None else math.ceil((end - (start or 0.0)) * float(info.rate))
+    left = info.frames / float(info.rate) if end is None else min(end, info.frames / float(info.rate))
+    return max(0, math.ceil((left - (start or 0.0)) * float(info.rate)))
+
+
+def _larger(block: int, width: int, height: int, most: int) -> int:
+    """Return the side of blocks, a multiple of ``block`` px, of which there are at most about ``most``."""
+    return block * max(1, math.ceil(math.sqrt(width * height / (block**2 * most))))
+
+
+def _coarser(path: Path, block: int, width: int, height: int, frames: int) -> int:
+    """Return a side of blocks, ``block`` px or more, with which the memory suffices for so many frames."""
+    most = MOST_BYTES // (HELD * max(frames, 1))
+    if (width // block) * (height // block) <= most:
+        return block
+    if most < FEWEST_BLOCKS:
+        raise _too_long(path, frames, FEWEST_BLOCKS)
+    larger = _larger(block, width, height, most)
+    warnings.warn(
+        f"{path} has {frames} frames: blocks of {larger} px instead of {block} px are followed, to hold no "
+        f"more than {MOST_BYTES / 2**20:.0f} MiB; for finer ones look at less with --roi, --start and --end",
+        stacklevel=3,
+    )
+    return larger
+
+
+def _check_memory(path: Path, blocks: int, frames: int) -> None:
+    """Refuse what a clip without a count, or with a wrong one, has more than can be held.
+
+    A tenth more is let pass: counts that come from a container's duration are a little off.
+    """
+    if frames * blocks * HELD > 1.1 * MOST_BYTES:
+        raise _too_long(path, frames, blocks)
+
+
+def _too_long(path: Path, frames: int, blocks: int) -> InputError:
+    return InputError(
+        f"{path} has {frames} frames or more, and {blocks} blocks of so many take "
+        f"{frames * blocks * HELD / 2**20:.0f} MiB of memory, more than {MOST_BYTES / 2**20:.0f} MiB; "
+        "look at a part with --start and --end"
     )
 
 

@@ -1,4 +1,7 @@
-"""A comparison as one HTML page that needs nothing but itself, opened from a disk or sent to someone."""
+"""A comparison as one HTML page that needs nothing but itself, opened from a disk or sent to someone.
+
+The methods' own clips, and the video where only a reduced copy of it fits in, are named as files beside it.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,9 @@ from pathlib import Path
 import cv2
 from torch import Tensor
 
+from mm.evaluation.embedding import EMBEDDED, embeddable
 from mm.video.slices import Slice
 
-# Bytes of a video up to which it is put into the page; a longer one lies beside it.
-EMBEDDED = 16 * 2**20
 # px: longest side of the still picture, and the part of a line that a slice on the page shows.
 _STILL, _LINE = 720, 128
 # px on the screen: how tall a slice is shown.
@@ -94,11 +96,12 @@ def page(content: Page, embedded: int = EMBEDDED) -> str:
 
     Args:
         content: what is on it.
-        embedded: bytes up to which the video is put into the page; else the page refers to it by its name,
-            and must lie beside it.
+        embedded: bytes up to which the video is put into the page as it is; of a larger one the page holds a
+            reduced copy, says so, and names the file beside it.
 
     Raises:
-        OSError: if the video cannot be read.
+        InputError: if the video cannot be read.
+        OSError: likewise.
     """
     parts = [
         f"<header><h1>{escape(content.title)}</h1><p>{escape(content.lead)}</p></header>",
@@ -148,13 +151,18 @@ def _image(pixels: Tensor, text: str, style: str = "") -> str:
 
 def _video(content: Page, embedded: int) -> str:
     height, width = content.video_size
-    inside = content.video.stat().st_size <= embedded
-    source = _uri(content.video.read_bytes(), "video/mp4") if inside else content.video.name
-    where = "" if inside else " The clip is too large to be put into this page and lies beside it."
+    shown = embeddable(content.video, embedded)
+    name = escape(content.video.name)
+    where = (
+        f" The copy in this page is {escape(shown.says)}, so that it fits; all of it is "
+        f'<a href="{name}">{name}</a>, a file beside this page.'
+        if shown.reduced
+        else ""
+    )
     return (
         f'<video controls loop muted playsinline preload="metadata" width="{width}" height="{height}" '
-        f'src="{escape(source)}"></video>\n'
-        f'<p class="note">{escape(", ".join(content.labels))}; row by row.{escape(where)}</p>'
+        f'src="{_uri(shown.data, "video/mp4")}"></video>\n'
+        f'<p class="note">{escape(", ".join(content.labels))}; row by row.{where}</p>'
     )
 
 

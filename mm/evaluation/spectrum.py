@@ -123,8 +123,8 @@ def motion_spectrum(motion: BlockMotion, most: int = MOST_PEAKS) -> MotionSpectr
 
     grid = confidence.reshape(rows, columns, 2)
     found = []
-    for place in _outstanding(mean, floor, bins):
-        frequency, power_there = _vertex(mean, _summit(mean, place), frequencies[1])
+    for place, top in _summits(mean, _outstanding(mean, floor, bins)):
+        frequency, power_there = _vertex(mean, top, frequencies[1])
         peak = _locate(motion, signals, grid, frequency, float(power_there / max(floor[place], 1e-12)))
         if peak.amplitude >= LEAST_AMPLITUDE:
             found.append(peak)
@@ -203,6 +203,17 @@ def _outstanding(mean: Floats, floor: Floats, bins: Floats) -> list[int]:
         leaked = mean[kept] * (2 / (math.pi * apart * np.maximum(apart**2 - 1, 0.1))) ** 2
         if not (mean[place] < leaked).any():
             kept.append(int(place))
+    return kept
+
+
+def _summits(mean: Floats, places: list[int]) -> list[tuple[int, int]]:
+    """Return the peaks' places, each with its own top; of places with the same top, the strongest."""
+    kept: list[tuple[int, int]] = []
+    for place in sorted(places, key=lambda place: -mean[place]):
+        top = _summit(mean, place)
+        # As near as no two places are: on the way up one slope.
+        if all(abs(top - other) >= 2 * PADDING for _, other in kept):
+            kept.append((place, top))
     return kept
 
 

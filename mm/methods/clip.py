@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mm.device import choose_device
 from mm.errors import InputError
 from mm.methods.base import Magnifier
-from mm.methods.cuts import CutDetector, at_cuts
 from mm.methods.layout import Layout, Region
+from mm.methods.making import make
 from mm.methods.memory import check_memory
-from mm.methods.options import convert
+from mm.methods.passage import Passage
 from mm.methods.presets import Settings, settle
 from mm.methods.progress import Counter
 from mm.methods.reach import TRAINED_REACH, MotionWatch
 from mm.methods.shots import Shots
-from mm.methods.spacing import EvenSpacing
 from mm.networks.magnification import check_factor
-from mm.registry import methods
 from mm.temporal import Band
 from mm.video.info import ClipInfo
-from mm.video.reader import Clip, open_clip
+from mm.video.reader import open_clip
 from mm.video.writer import DEFAULT_CRF, check_output, create_clip
 
 # Pixels that go through the network at once. On a CPU larger batches gain nothing and cost memory.
@@ -135,9 +129,9 @@ def magnify(
         options: the method's own parameters by name, see :func:`mm.methods.options.options_of`; values of
             their type, or text as it would be typed.
         preset: a name in :data:`mm.methods.presets.PRESETS`; what is given beside it replaces its values.
-        weights: what :func:`mm.load` takes; the shipped ones if None.
+        weights: what :func:`mm.load` takes, for a method that has a network; the shipped ones if None.
         device: "auto" (CUDA where there is any), "cpu", "cuda" or "cuda:N".
-        precision: "32", or "bf16" for speed.
+        precision: "32", or "bf16" for speed; a method that has no use for "bf16" is warned of.
         side_by_side: put the input left of the output.
         start: seconds of playback at which to begin; also the reference of "static".
         end: seconds of playback before which to stop.
@@ -188,7 +182,9 @@ def magnify(
         settings = settings.at(rate, source)
         band = settings.band(rate)
         size = batch or _batch(layout, place)
-        magnifier = _make(settings, band, place, weights, {"precision": precision, "batch": size})
+        shared = {"factor": settings.factor, "mode": settings.mode, "band": band, "batch": size}
+        shared |= {"device": place, "network": weights, "precision": precision}
+        magnifier = make(settings.method, shared, settings.options)
         frames = _frames_within(clip.info, start, end)
         if band is not None:
             check_memory(magnifier, layout, frames, band, place)
@@ -204,7 +200,9 @@ def magnify(
             ) as writer,
             Counter(frames, source.name, progress) as done,
         ):
-            for output, pts in _magnified(clip, magnifier, layout, size, watch, done, band, shots):
+            for output, pts in Passage(
+                clip, magnifier, layout, size, band, watch=watch, shots=shots, done=done
+            ):
                 writer.write(output, pts)
                 done.written(len(pts))
             if done.frames == 1:
@@ -226,125 +224,11 @@ def magnify(
     )
 
 
-def _magnified(
-    clip: Clip,
-    magnifier: Magnifier,
-    layout: Layout,
-    batch: int,
-    watch: MotionWatch | None,
-    done: Counter,
-    band: Band | None,
-    shots: Shots | None,
-) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
-    """The finished frames and their times, as they come."""
-    waiting = _Waiting(keep_frames=layout.needs_input)
-    even = EvenSpacing(clip.info) if band is not None else None
-
-    def finish(output: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-        originals, pts = waiting.take(len(output))
-        if clip.info.grey:
-            output = output.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-        return layout.compose(output, originals), pts
-
-    def flush() -> Iterator[tuple[Tensor, tuple[int, ...]]]:
-        in_parts = getattr(magnifier, "flush_parts", None)
-        for part in in_parts() if in_parts is not None else magnifier.flush().split(batch):
-            if len(part):
-                yield finish(part)
-        if watch is not None:
-            watch.flush()
-
-    def end_shot() -> Iterator[tuple[Tensor, tuple[int, ...]]]:
-        assert shots is not None
-        if not shots.too_short:
-            yield from flush()
-            return
-        # What a method gives of so short a shot is taken; most refuse it, and must be made to forget it.
-        with contextlib.suppress(InputError):
-            yield from flush()
-        if watch is not None:
-            with contextlib.suppress(InputError):
-                watch.flush()
-        if waiting.pts:
-            shots.tell_unchanged(len(waiting.pts))
-            for frames in shots.read_again(tuple(waiting.pts), batch):
-                yield finish(layout.cut(layout.resize(frames)))
-
-    chunks = clip.chunks(batch)
-    parts = ((*chunk, False) for chunk in chunks) if shots is None else at_cuts(chunks, CutDetector())
-    for frames, pts, begins in parts:
-        if even is not None:
-            even.check(pts)
-        if shots is not None:
-            if begins:
-                yield from end_shot()
-            shots.push(pts, begins, clip.info)
-        scaled = layout.resize(frames)
-        region = layout.cut(scaled)
-        waiting.put(scaled, pts)
-        if watch is not None:
-            watch.push(region)
-        output = magnifier.push(region)
-        done.pushed(len(pts))
-        if len(output):
-            yield finish(output)
-    if shots is None or not shots.cuts:
-        yield from flush()
-    else:
-        yield from end_shot()
-        shots.check_any_long_enough()
-
-
-class _Waiting:
-    """What belongs to the frames that a method still holds: their times, and where needed the frames.
-
-    They wait as 16-bit codes, which takes half the memory and changes no frame of up to 14 bits.
-    """
-
-    _TOP = 2**15 - 1
-
-    def __init__(self, keep_frames: bool) -> None:
-        self._keep = keep_frames
-        self._frames: deque[Tensor] = deque()
-        self.pts: deque[int] = deque()
-
-    def put(self, frames: Tensor, pts: tuple[int, ...]) -> None:
-        self.pts.extend(pts)
-        if self._keep:
-            self._frames.extend(frames.mul(self._TOP).round_().to(torch.int16))
-
-    def take(self, count: int) -> tuple[Tensor | None, tuple[int, ...]]:
-        pts = tuple(self.pts.popleft() for _ in range(count))
-        if not self._keep:
-            return None, pts
-        return torch.stack([self._frames.popleft() for _ in range(count)]).float().div_(self._TOP), pts
-
-
 def _check_distinct(source: Path, target: Path) -> None:
     if not source.exists():
         raise InputError(f"there is no file or folder {source}; check the path")
     if target.exists() and os.path.samefile(source, target):
         raise InputError(f"the output {target} is the input; name another file")
-
-
-def _make(
-    settings: Settings,
-    band: Band | None,
-    device: torch.device,
-    weights: str | Path | None,
-    shared: dict[str, Any],
-) -> Magnifier:
-    """Make the method that was chosen, with those of the shared options that it has."""
-    name = settings.method
-    make: Callable[..., Magnifier] = methods.get(name)
-    takes = inspect.signature(make).parameters
-    own = {key: value for key, value in {**shared, "mode": settings.mode}.items() if key in takes}
-    own |= convert(name, settings.options)
-    if "network" in takes:
-        own["network"] = weights
-    elif weights is not None:
-        raise InputError(f"the {name} method has no weights, got --weights {weights}; leave them out")
-    return make(factor=settings.factor, band=band, device=device, **own)
 
 
 def _batch(layout: Layout, device: torch.device) -> int:

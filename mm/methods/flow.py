@@ -111,6 +111,8 @@ class FlowMagnifier(FrameStream):
     """
 
     name = "flow"
+    # What is followed may go far, and of 512 px half precision knows half a pixel.
+    storage = None
 
     def __init__(
         self,
@@ -143,6 +145,8 @@ class FlowMagnifier(FrameStream):
         self.layers = _checked_layers(layers)
         self.steps, self.window, self.most = steps, window, most
         self.registration: Registration = registration
+        # The clip's first frame among all that were pushed: the shots of a video are clips to this method.
+        self._begins, self._seen = 0, 0
         self._told = ""
         super().__init__(factor, mode, band, batch)
         self.alpha = self.factor - 1
@@ -161,6 +165,7 @@ class FlowMagnifier(FrameStream):
 
     def _reset(self) -> None:
         super()._reset()
+        self._begins += self._seen
         self._reference: tuple[Slopes, np.ndarray] | None = None
         self._first: Tensor | None = None
         self._tensor: Tensor | None = None
@@ -171,6 +176,10 @@ class FlowMagnifier(FrameStream):
         self._waiting: deque[_Pending] = deque()
         self._before: Tensor | None = None
         self._change: Tensor | None = None  # Of brightness in the window, and what motion leaves of it.
+
+    def _prepare(self, height: int, width: int) -> None:
+        # What was found in the clip before; it is told until another begins.
+        self._told = ""
 
     def _work(self, frames: Tensor) -> Iterator[Tensor]:
         for frame in frames:
@@ -191,8 +200,8 @@ class FlowMagnifier(FrameStream):
             yield from self._learn(enough=2 * len(self._window) >= min(self.window, self._seen))
         if self._plan is None and self._seen > 1:
             warnings.warn(
-                f"nothing moves in these {self._seen} frames that could be followed, so they come out "
-                "unchanged; the flow method needs texture that moves together",
+                f"nothing moves in these {self._seen} frames, from frame {self._begins} on, that could be "
+                "followed, so they come out unchanged; the flow method needs texture that moves together",
                 stacklevel=4,
             )
         if self.filter is not None:

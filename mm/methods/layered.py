@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -19,9 +18,10 @@ from mm.methods.base import Magnifier
 from mm.methods.compositing import check_mask, feathered, read_mask, rectangle
 from mm.methods.course import BandOfCourse
 from mm.methods.linear import luminance
-from mm.methods.options import convert
+from mm.methods.making import Precision, make
 from mm.methods.stabilisation import AffineStabiliser
 from mm.methods.stream import FrameStream, Mode
+from mm.networks.magnification import MagnificationNetwork
 from mm.precision import exact_arithmetic
 from mm.registry import methods
 from mm.temporal import Band
@@ -88,14 +88,16 @@ class LayeredMagnifier(FrameStream):
         feather: px from the region's rim inwards over which the magnified region is blended in; 0 to use the
             mask's own grey values as they are.
         batch: frames that the inner method works on at once.
+        network: for an inner method that has one, such as "learned": see there. None: its own.
+        precision: "32" or "bf16", for an inner method that has it; others warn of "bf16".
         device: where to work; None: the CPU.
         **options: further options go to the inner method.
 
     Raises:
         InputError: for a factor, mode or band as in the other methods, neither or both of ``region`` and
             ``mask``, a mask that cannot be used, an inner method that is not there or is this one, an option
-            that it has not, "slow" without a band. When frames are pushed: for a region outside the frame, a
-            mask of another size, a region without texture.
+            or a network that it does not take, "slow" without a band. When frames are pushed: for a region
+            outside the frame, a mask of another size, a region without texture.
     """
 
     name = "layered"
@@ -112,6 +114,8 @@ class LayeredMagnifier(FrameStream):
         stabilise: Stabilise | None = None,
         feather: float = 4.0,
         batch: int = 1,
+        network: MagnificationNetwork | str | Path | None = None,
+        precision: Precision = "32",
         device: str | torch.device | None = None,
         **options: Any,
     ) -> None:
@@ -139,7 +143,17 @@ class LayeredMagnifier(FrameStream):
         self.stabilise: Stabilise = stabilise or ("all" if band is None else "slow")
         self._mask = None if mask is None else read_mask(mask)
         self._mask_name = str(mask) if isinstance(mask, (str, Path)) else "mask"
-        self._inner = _make(inner, options, factor, mode, band, batch, self._device)
+        shared: dict[str, Any] = {
+            "factor": factor,
+            "mode": mode,
+            "band": band,
+            "batch": batch,
+            "device": self._device,
+        }
+        shared |= {"network": network, "precision": precision}
+        self._inner = make(inner, shared, options, where=" inside layered")
+        self.on_inner: Callable[[Tensor], object] | None = None
+        """Called with all frames (n, 3, h, w) that the inner method is given, before it is."""
         self._course: BandOfCourse | None = None
         # One frame at a time here; the inner method makes its own batches.
         super().__init__(factor, mode, band, 1)
@@ -151,6 +165,11 @@ class LayeredMagnifier(FrameStream):
     def device(self) -> torch.device:
         """Where the method works."""
         return self._device
+
+    @property
+    def network(self) -> MagnificationNetwork | None:
+        """The inner method's network, if it has one."""
+        return getattr(self._inner, "network", None)
 
     # --- what it says of itself ---------------------------------------------------------------------------
 
@@ -255,6 +274,8 @@ class LayeredMagnifier(FrameStream):
             seen = self._view(codes.float().div_(_TOP), steady, compose(inverse(steady), transform), found)
         self._inside.append(_Waiting(codes, found, steady, steady + self.factor * kept))
         self._open = True
+        if self.on_inner is not None:
+            self.on_inner(seen[None])
         yield from self._finished(self._inner.push(seen[None]))
 
     def _view(self, frame: Tensor, steady: Tensor, residual: Tensor, found: bool) -> Tensor:
@@ -305,23 +326,6 @@ class LayeredMagnifier(FrameStream):
             "the frame; such frames are left as they are",
             stacklevel=2,
         )
-
-
-def _make(
-    name: str,
-    options: dict[str, Any],
-    factor: float,
-    mode: Mode,
-    band: Band | None,
-    batch: int,
-    device: torch.device,
-) -> Magnifier:
-    """The inner method, with those of the shared parameters that it has."""
-    make = methods.get(name)
-    takes = inspect.signature(make).parameters
-    shared = {key: value for key, value in (("mode", mode), ("batch", batch)) if key in takes}
-    made: Magnifier = make(factor=factor, band=band, device=device, **shared, **convert(name, options))
-    return made
 
 
 def _emptied(inner: Magnifier) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.methods.making import Precision, check_precision
 from mm.methods.stream import FrameStream, Mode
 from mm.networks.magnification import MULTIPLE, MagnificationNetwork
 from mm.networks.weights import load
@@ -18,8 +18,6 @@ from mm.precision import exact_arithmetic
 from mm.registry import methods
 from mm.temporal import Band
 from mm.temporal.base import Aligned
-
-Precision = Literal["32", "bf16"]
 
 
 @methods.register("learned")
@@ -55,7 +53,8 @@ class LearnedMagnifier(FrameStream):
 
     Raises:
         InputError: for a factor that is negative or no finite number, an unknown mode or precision, a batch
-            below 1, a band missing or out of place, or weights that cannot be loaded.
+            below 1, a band missing or out of place, a ``network`` that is none (a factor in its place), or
+            weights that cannot be loaded.
     """
 
     def __init__(
@@ -69,8 +68,12 @@ class LearnedMagnifier(FrameStream):
         precision: Precision = "32",
         device: str | torch.device | None = None,
     ) -> None:
-        if precision not in get_args(Precision):
-            raise InputError(f"precision must be 32 or bf16, got {precision!r}")
+        check_precision(precision)
+        if not (network is None or isinstance(network, (str, Path, torch.nn.Module))):
+            raise InputError(
+                f"the learned method's network must be a network, weights or None, got {network!r}; "
+                "other parameters are given by name, such as factor=10"
+            )
         super().__init__(factor, mode, band, batch)
         if network is None or isinstance(network, (str, Path)):
             network = load(network, device="cpu" if device is None else device)

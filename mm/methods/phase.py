@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.methods.border import Border, reach
 from mm.methods.eulerian import EulerianMagnifier, Parts
 from mm.methods.linear import luminance
 from mm.methods.pyramids.steerable import Angular, SteerablePyramid, check_options
@@ -21,8 +21,6 @@ from mm.temporal import Band
 
 Channels = Literal["luminance", "rgb"]
 
-# px beyond the frame's border over which it fades out, so that the border does not see the other side.
-_MARGIN = 8
 # A subband whose change has a root mean square below this is not put back: even if all of it were in one
 # sample of a large one, it would be a tenth of an 8-bit step.
 _INVISIBLE = 1e-6
@@ -63,6 +61,8 @@ class PhaseMagnifier(EulerianMagnifier):
     """
 
     name = "phase"
+    # The phase of what drifts grows with the clip.
+    storage = None
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class PhaseMagnifier(EulerianMagnifier):
         Raises:
             InputError: for more scales than such frames allow.
         """
-        size = [next_fast_len(side + 2 * min(_MARGIN, side // 2), True) for side in (height, width)]
+        size = [next_fast_len(side + 2 * reach(side), True) for side in (height, width)]
         known = self._pyramid
         if known is None or [known.height, known.width] != size:
             # The number of scales is the frame's; what is added round it holds no longer waves.
@@ -126,16 +126,7 @@ class PhaseMagnifier(EulerianMagnifier):
 
     def _prepare(self, height: int, width: int) -> None:
         pyramid = self.pyramid(height, width)
-        self._pads = (
-            (pyramid.width - width) // 2,
-            (pyramid.width - width + 1) // 2,
-            (pyramid.height - height) // 2,
-            (pyramid.height - height + 1) // 2,
-        )
-        across, down = (
-            _fade(side, *ends) for side, ends in ((width, self._pads[:2]), (height, self._pads[2:]))
-        )
-        self._taper = (down[:, None] * across).to(self.device)
+        self._border = Border((height, width), (pyramid.height, pyramid.width), self.device)
         self._blurs = (
             [_blur(self.smoothing * band.wavelength, band.size, pyramid) for band in pyramid.bands]
             if self.smoothing
@@ -147,8 +138,7 @@ class PhaseMagnifier(EulerianMagnifier):
         if self.channels == "luminance":
             frames = luminance(frames)
         # Without its mean, which no subband holds and the low-pass does not move.
-        image = F.pad(frames - frames.mean((-2, -1), keepdim=True), self._pads, mode="replicate")
-        oriented, lowpass = self._pyramid.analyse(image.mul_(self._taper))
+        oriented, lowpass = self._pyramid.analyse(self._border.extend(frames))
         return oriented, lowpass
 
     def _motion(self, parts: Parts, reference: Parts) -> Tensor:
@@ -198,8 +188,7 @@ class PhaseMagnifier(EulerianMagnifier):
         low = motion[:, pyramid.samples :].unflatten(1, (-1, *pyramid.lowpass_size)) * self.alpha
         low = low - low.mean((-2, -1), keepdim=True)
         added = pyramid.synthesise(change, low, negligible=_INVISIBLE)
-        left, right, top, bottom = self._pads
-        return frames + added[..., top : pyramid.height - bottom, left : pyramid.width - right]
+        return frames + self._border.crop(added)
 
     def _smoothed(self, turn: Tensor, oriented: Tensor) -> Tensor:
         """Blur of amplitude × phase over the blur of amplitude, subband by subband."""
@@ -233,13 +222,6 @@ class PhaseMagnifier(EulerianMagnifier):
             yield f"smoothing {self.smoothing:g} wavelengths"
         if self.limit is not None:
             yield f"limit {self.limit:.3g} rad"
-
-
-def _fade(side: int, before: int, after: int) -> Tensor:
-    """1 along ``side``, and half a cosine from it down to 0 over what is added at either end."""
-    place = torch.arange(-before, side + after, dtype=torch.float64) + 0.5
-    away = torch.maximum(-place / max(before, 1), (place - side) / max(after, 1)).clamp(0, 1)
-    return (0.5 + 0.5 * torch.cos(math.pi * away)).float()
 
 
 def _blur(deviation: float, size: tuple[int, int], pyramid: SteerablePyramid) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The shots of a clip, between its cuts: what is said of them, and those too short to be magnified."""
+"""The shots of a clip, between its cuts: what is said of them, and those that cannot be magnified."""
 
 from __future__ import annotations
 
@@ -53,6 +53,10 @@ class Shots:
             used = getattr(magnifier, "filter", None) or from_band(band)
             self._needed = used.min_frames
         self._frames = self._length = self._longest = 0
+        # The longest shot before this one; whether this one is refused, and how many are; the first refusal.
+        self._longest_before = self._refused = 0
+        self._refuses = False
+        self._refusal = ""
         self._first: int | None = None
         self._info: ClipInfo | None = None
 
@@ -67,11 +71,12 @@ class Shots:
             self._first, self._info = pts[0], info
         if begins:
             self.cuts.append(self._frames)
-            self._length = 0
+            self._length, self._longest_before, self._refuses = 0, self._longest, False
             self._tell_cut(pts[0])
         self._frames += len(pts)
         self._length += len(pts)
-        self._longest = max(self._longest, self._length)
+        if not self._refuses:
+            self._longest = max(self._longest, self._length)
 
     def tell_unchanged(self, count: int) -> None:
         """Warn that the last ``count`` frames are passed as they are."""
@@ -83,14 +88,38 @@ class Shots:
             stacklevel=3,
         )
 
-    def check_any_long_enough(self) -> None:
-        """Refuse a clip with cuts none of whose shots is long enough, so that nothing was magnified.
+    def tell_refused(self, count: int, error: InputError) -> None:
+        """Warn that the method refuses this shot, of which it has not given the last ``count`` frames so far.
+
+        They and all that follow in the shot are passed as they are; this is called once for the shot.
+        """
+        self._longest, self._refuses = self._longest_before, True
+        self._refused += 1
+        first = self._frames - self._length
+        self._refusal = self._refusal or f"frame {first} on: {error}"
+        if self._refused > _TOLD:
+            return
+        left = "is" if count == self._length else f"is, but for its first {self._length - count} frames,"
+        more = "; further such shots are not told" if self._refused == _TOLD else ""
+        warnings.warn(
+            f"{self._source}: the shot that begins with frame {first} {left} left as it is: {error}{more}",
+            stacklevel=3,
+        )
+
+    def check_any_magnified(self) -> None:
+        """Refuse a clip with cuts none of whose shots was magnified.
 
         Raises:
-            InputError: with the lengths.
+            InputError: with the lengths, or why a shot was refused.
         """
         if self._band is None or self._longest >= self._needed:
             return
+        if self._refusal:
+            raise InputError(
+                f"nothing of {self._source} was magnified: each part between cuts is too short for the "
+                f"temporal filter, which needs {self._needed} frames, or refused, such as that from "
+                f"{self._refusal}"
+            )
         band = self._band
         raise InputError(
             f"{self._source} has {len(self.cuts)} cut{'s' * (len(self.cuts) > 1)}, and the longest part "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -34,6 +34,12 @@ class FrameStream(ABC):
             band missing or out of place.
     """
 
+    #: how representations wait for the filter, as differences from the first frame's. Half precision keeps
+    #: what stands still exactly and what moves to 1 part in 4096: right for numbers that are bounded.
+    #: None, which is float32, is for those that grow with the clip, such as a phase unwrapped in time:
+    #: from 512 rad on half precision knows them to 0.5 rad only.
+    storage: ClassVar[torch.dtype | None] = torch.float16
+
     def __init__(self, factor: float, mode: Mode, band: Band | None, batch: int) -> None:
         check_factor(factor, 1)
         if mode not in get_args(Mode):
@@ -53,9 +59,7 @@ class FrameStream(ABC):
         self.mode = mode
         self.band = band
         self.batch = batch
-        # Representations wait in half precision, as differences from the first frame's: what stands still is
-        # kept exactly, what moves to 1 part in 4096 of its change.
-        self.filter: TemporalFilter | None = None if band is None else from_band(band, torch.float16)
+        self.filter: TemporalFilter | None = None if band is None else from_band(band, self.storage)
         self._reset()
 
     @property

@@ -11,6 +11,8 @@ from av import VideoFrame
 from av.sidedata.sidedata import Type
 from torch import Tensor
 
+from mm.errors import ClipWarning
+
 
 @dataclass(frozen=True)
 class Orientation:
@@ -60,6 +62,7 @@ def orientation_of(frame: VideoFrame) -> Orientation:
         warnings.warn(
             "the clip asks to be shown at an angle that is not a multiple of 90°; "
             "its frames are left as they are stored",
+            ClipWarning,
             stacklevel=2,
         )
     return Orientation()

@@ -20,7 +20,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from mm.errors import InputError
+from mm.errors import ClipWarning, InputError
 from mm.video.audio import AudioCopy
 from mm.video.colour import RGB, UNSPECIFIED, Colour, guess_matrix
 from mm.video.info import ClipInfo
@@ -211,18 +211,21 @@ class VideoClip:
             warnings.warn(
                 f"{self.path}: {damaged} of {packets} packets are damaged and could not be decoded; "
                 "the frames that could be are kept",
+                ClipWarning,
                 stacklevel=2,
             )
         if packets < announced:
             warnings.warn(
                 f"{self.path} is truncated: it announces {announced} frames and holds {packets}; "
                 "what could be decoded is kept",
+                ClipWarning,
                 stacklevel=2,
             )
         elif ended_by:
             warnings.warn(
                 f"{self.path} breaks off after {self._seconds(last):.2f} s ({ended_by}); "
                 "what could be decoded is kept",
+                ClipWarning,
                 stacklevel=2,
             )
         elif not announced and not self._container.streams.audio and self._container.duration:
@@ -233,6 +236,7 @@ class VideoClip:
                 warnings.warn(
                     f"{self.path} is truncated: it announces {length:.2f} s and ends {missing:.2f} s before; "
                     "what could be decoded is kept",
+                    ClipWarning,
                     stacklevel=2,
                 )
 

@@ -169,6 +169,49 @@ def test_a_row_that_is_given_and_a_column_that_is_found(source: str, tmp_path: P
     assert "phase, dynamic" in settings["methods"][0]["says"]
 
 
+def test_a_clip_too_short_for_the_map_is_compared_by_the_methods_that_take_it(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o"
+    # The filter that finds the line needs 60 frames for this; acceleration has its own, shorter one.
+    options = ["--low", "0.5", "--high", "5.5", "--methods", "acceleration,phase"]
+    assert compare(source, out, *options) == 0
+    said = capsys.readouterr().err
+    assert said.count("where the clip moves most cannot be measured: the clip has 20 frames") == 1
+    assert "phase did not work" in said
+    made = json.loads((out / "compare.json").read_text(encoding="utf-8"))
+    assert [method["worked"] for method in made["methods"]] == [True, False]
+    assert (made["line"]["row"], made["line"]["column"]) == (HEIGHT // 2, WIDTH // 2)
+    assert made["moment"]["frame"] == FRAMES // 2
+    page = (out / "compare.html").read_text(encoding="utf-8")
+    assert "row 32 (the middle)" in page
+    assert "Where the clip moves most cannot be measured: the clip has 20 frames" in page
+    # With the line given.
+    options = [*options[:-1], "acceleration", "--line", "40,20"]
+    assert compare(source, tmp_path / "p", *options) == 0
+    made = json.loads((tmp_path / "p" / "compare.json").read_text(encoding="utf-8"))
+    assert (made["line"]["row"], made["line"]["column"]) == (20, 40)
+    # Where no method takes it, their reason is the command's.
+    assert compare(source, tmp_path / "q", "--low", "0.5", "--high", "2", "--methods", "phase") == 2
+    assert "mm: error: the clip has 20 frames" in capsys.readouterr().err
+
+
+def test_a_damaged_clip_is_told_once_for_all_methods(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cut.mp4"
+    noise = torch.rand(FRAMES, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    write_clip(path, (read_clip(source)[0] + 0.2 * noise).clamp(0, 1), rate=FPS)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 3 // 4])
+    assert compare(str(path), tmp_path / "o", "--methods", "linear,phase", "--quiet") == 0
+    said = capsys.readouterr().err
+    assert said.count("could be decoded is kept") == 1
+    made = settings_of(tmp_path / "o")
+    assert "could be decoded is kept" in made["parameters"]["Noticed"]
+    assert all(not method["notes"] for method in made["methods"])
+
+
 def test_a_folder_of_images(source: str, tmp_path: Path) -> None:
     write_clip(tmp_path / "frames", read_clip(source)[0][:8])
     assert compare(str(tmp_path / "frames"), tmp_path / "o", "--methods", "linear", "--fps", "50") == 0
@@ -277,7 +320,6 @@ def test_if_no_method_works_it_is_an_error(
         (["-o", "orientations=many"], "option orientations must be a whole number"),
         (["-o", "phase.scales=2", "-o", "phase.scales=3"], "is given twice"),
         (["--low", "3", "--high", "20"], "frames a second hold only frequencies below 15 Hz"),
-        (["--low", "0.5", "--high", "2"], "the clip has 20 frames"),
         (["--start", "9"], "no frame between 9 s and its end"),
         (["--device", "abacus"], "no device is called 'abacus'"),
     ],
@@ -368,12 +410,19 @@ def test_a_preset_is_for_all_and_its_options_for_its_method(source: str, tmp_pat
     assert made["parameters"]["Band"].startswith("3–13.5 Hz")
     assert made["parameters"]["Factor"].startswith("20 ")
     assert made["parameters"]["Preset"] == "machine"
+    assert made["parameters"]["The preset's options"] == "phase.smoothing=1"
+    assert "phase.smoothing=1" in (tmp_path / "o" / "compare.html").read_text(encoding="utf-8")
     for says in (phase, riesz, acceleration):
         assert "temporal, factor 20" in says
     assert "smoothing 1 wavelengths" in phase
     assert "smoothing 2 samples" in riesz  # Its own default.
     assert "Laplacian of Gaussian for 8.25 Hz" in acceleration
     assert main([*shlex.split(made["command"])[1:-1], str(tmp_path / "again"), "--quiet"]) == 0
+    assert compare(source, tmp_path / "own", *options, "-o", "phase.smoothing=3") == 0
+    # What is given goes before what the preset has.
+    own = settings_of(tmp_path / "own")["parameters"]
+    assert "The preset's options" not in own
+    assert own["Options"] == "phase.smoothing=3"
     assert settings_of(tmp_path / "again")["parameters"] == made["parameters"]
 
 

@@ -68,6 +68,38 @@ def test_magnifies(
         assert f"{options[3]}–{options[5]} Hz" in out[1]
 
 
+def test_weights_and_precision_inside_layered(
+    source: str, weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["magnify", source, str(tmp_path / "o.mp4"), "--device", "cpu", "--method", "layered"]
+    arguments += ["-o", "region=4,4,24,16", "--weights", weights, "--precision", "bf16", "--ignore-cuts"]
+    assert main([*arguments, "-o", "inner=learned"]) == 0
+    said = capsys.readouterr()
+    assert "inside it learned, static, factor 10, bf16 on cpu" in said.out
+    assert "changes nothing" not in said.err
+    assert main([*arguments, "-o", "inner=phase"]) == 2
+    assert "the phase method inside layered has no weights, got --weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "where"), [([], ""), (["-o", "region=4,4,24,16"], " inside layered")])
+def test_a_precision_that_means_nothing_is_told(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], where: str
+) -> None:
+    arguments = [
+        "magnify",
+        source,
+        str(tmp_path / "o.mp4"),
+        "--device",
+        "cpu",
+        "--precision",
+        "bf16",
+        *options,
+    ]
+    assert main([*arguments, "--method", "layered" if options else "phase", "--ignore-cuts"]) == 0
+    line = f"mm: warning: --precision bf16 changes nothing: the phase method{where} works in 32 bits"
+    assert capsys.readouterr().err.splitlines().count(line) == 1
+
+
 @pytest.mark.parametrize("method", ["linear", "acceleration"])
 def test_a_band_alone_asks_for_temporal_mode(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from mm.evaluation.report import Method, Page, page, png
+from mm.video import read_clip, write_clip
 from mm.video.slices import Slice
 
 VOID = {"meta", "img", "rect", "path", "br", "hr"}
@@ -65,7 +66,7 @@ def noise(*shape: int) -> torch.Tensor:
 @pytest.fixture
 def content(tmp_path: Path) -> Page:
     video = tmp_path / "compare.mp4"
-    video.write_bytes(b"not really a video" * 10)
+    write_clip(video, torch.rand(8, 3, 300, 600, generator=torch.Generator().manual_seed(3)), rate=10)
     times = torch.arange(20, dtype=torch.float64) / 10
     labels = ["input", "linear × 5", "phase × 5"]
     return Page(
@@ -157,14 +158,32 @@ def test_the_size_of_an_image_stands_beside_it(content: Page) -> None:
         assert decoded(image["src"]).shape[:2] == (int(image["height"]), int(image["width"]))
 
 
-def test_a_small_video_is_inside_and_a_large_one_beside(content: Page) -> None:
+def test_a_small_video_is_inside(content: Page) -> None:
     (inside,) = Parsed(page(content)).all("video")
     kind, _, data = inside["src"].partition(",")
     assert kind == "data:video/mp4;base64"
     assert base64.b64decode(data) == content.video.read_bytes()
-    (beside,) = Parsed(page(content, embedded=20)).all("video")
-    assert beside["src"] == "compare.mp4"
-    assert "lies beside" in Parsed(page(content, embedded=20)).text
+    assert "copy in this page" not in Parsed(page(content)).text
+
+
+def test_of_a_large_video_a_reduced_copy_is_inside_and_the_file_is_named(
+    content: Page, tmp_path: Path
+) -> None:
+    limit = content.video.stat().st_size // 4
+    parsed = Parsed(page(content, embedded=limit))
+    (video,) = parsed.all("video")
+    kind, _, data = video["src"].partition(",")
+    assert kind == "data:video/mp4;base64"
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(base64.b64decode(data))
+    assert copy.stat().st_size <= limit
+    frames, info = read_clip(copy)
+    assert (len(frames), float(info.rate)) == (8, 10)
+    assert info.height < 300
+    assert info.width < 600
+    assert f"reduced to {info.width}×{info.height} px and compressed more" in parsed.text
+    assert "every" not in parsed.text
+    assert {"href": "compare.mp4"} in parsed.all("a")
 
 
 def test_names_are_text_and_nothing_else(content: Page) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from fractions import Fraction
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation import Scene, layer, random_texture, record, soft_mask
+from mm.evaluation import Scene, layer, motion_signal, random_texture, record, soft_mask
 from mm.evaluation.motion_signal import block_motion
 from mm.evaluation.spectrum import motion_spectrum, suggested_band
 from mm.temporal import Band, from_band
@@ -197,6 +198,62 @@ def test_the_length_of_the_clip_does_not_matter_to_what_is_held(two: Path) -> No
     assert len(part.displacement) == 60
     # The mean picture, and with it the scale, comes from other frames.
     np.testing.assert_allclose(part.displacement, whole.displacement[:60], atol=0.02)
+
+
+def test_a_long_clip_has_larger_blocks_and_one_too_long_is_refused(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are 60 blocks of 16 px; a part of the clip needs less memory than all of it."""
+    fine = block_motion(two)
+    per_block = FRAMES * motion_signal.HELD
+    monkeypatch.setattr(motion_signal, "MOST_BYTES", 30 * per_block)
+    with pytest.warns(UserWarning, match=r"has 72 frames: blocks of 32 px instead of 16 px"):
+        coarse = block_motion(two)
+    assert (fine.block, fine.displacement.shape[1:3]) == (16, (6, 10))
+    assert (coarse.block, coarse.displacement.shape[1:3]) == (32, (3, 5))
+    assert motion_spectrum(coarse).peaks[0].frequency == pytest.approx(3, abs=FPS / FRAMES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert block_motion(two, end=1.0).block == 16
+    monkeypatch.setattr(motion_signal, "MOST_BYTES", 15 * per_block)
+    with pytest.raises(InputError, match=r"has 72 frames or more, .* look at a part with --start and --end"):
+        block_motion(two)
+    # A clip that does not tell its length is refused when it has become too long.
+    monkeypatch.setattr(motion_signal, "_expected", lambda *given: None)
+    with pytest.raises(InputError, match=r"has 2\d frames or more, and 60 blocks"):
+        block_motion(two)
+
+
+def test_what_is_held_is_what_is_said() -> None:
+    """Most blocks, many frames: the peak of the memory, over all of a spectrum."""
+    frames, side = 300, 8
+    picture = np.random.default_rng(0).random((128, 256), np.float32)
+    tracemalloc.start()
+    tracker = motion_signal.BlockTracker(128, 256, (0, 0, 256, 128), side)
+    for number in range(frames):
+        tracker.push(picture + np.float32(0.001 * (number % 3)))
+    before = tracemalloc.get_traced_memory()[0] - tracker._signals.nbytes
+    moved, texture, followed = tracker.finish()
+    places = side * np.arange(32.0)
+    motion = motion_signal.BlockMotion(
+        moved, texture, followed, places, places[:16], side, 30, 30, picture, (0, 0, 256, 128)
+    )
+    motion_spectrum(motion)
+    most = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    # The transforms of a part of the blocks come on top, whatever the length: a bounded number.
+    transforms = 2**20 * 4 * (16 + 8 + 8)
+    said = motion_signal.HELD * frames * 512
+    assert 0.5 * said < most < said + transforms
+
+
+def test_two_places_with_one_top_are_one_peak() -> None:
+    from mm.evaluation.spectrum import _summits
+
+    place = np.arange(400)
+    mean = 1e-4 + np.exp(-(((place - 200) / 6) ** 2)) + 0.5 * np.exp(-(((place - 300) / 6) ** 2))
+    # Two on the slopes of one top, one of which stops on the way up; and one elsewhere.
+    assert _summits(mean, [195, 206, 191, 299]) == [(195, 200), (299, 300)]
 
 
 def test_a_varying_rate_is_evened_out(tmp_path: Path) -> None:

@@ -379,6 +379,81 @@ class TestCuts:
         assert len(told) == 1
         assert report.largest_motion == pytest.approx(0, abs=0.2)
 
+    @pytest.mark.parametrize("extra", [{}, {"side_by_side": True}, {"low": 2, "high": 6}])
+    def test_a_later_shot_that_cannot_be_followed_is_left_as_it_is(
+        self, tmp_path: Path, extra: dict[str, Any]
+    ) -> None:
+        flat = torch.zeros(20, 3, 24, 32)
+        write_clip(tmp_path / "in.mkv", torch.cat([shot(1, 20), flat, shot(3, 20)]), lossless=True)
+        usual = {"method": "layered", "options": {"region": (4, 4, 24, 16)}, "lossless": True, **extra}
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            report = magnify(tmp_path / "in.mkv", tmp_path / "out.mkv", device="cpu", batch=3, **usual)
+        assert report.frames == 60
+        assert report.cuts == (20, 40)
+        out = back(tmp_path / "out.mkv")
+        assert (out[20:40] == 0).all()
+        for first, seed in ((0, 1), (40, 3)):
+            write_clip(tmp_path / "one.mkv", shot(seed, 20), lossless=True)
+            magnify(tmp_path / "one.mkv", tmp_path / "out1.mkv", device="cpu", batch=3, **usual)
+            assert torch.equal(out[first : first + 20], back(tmp_path / "out1.mkv"))
+        refused = [str(each.message) for each in told if "left as it is" in str(each.message)]
+        assert len(refused) == 1
+        assert "the shot that begins with frame 20 is left as it is: the region of 24×16 px" in refused[0]
+
+    def test_the_first_shot_s_refusal_ends_the_run(self, tmp_path: Path) -> None:
+        write_clip(tmp_path / "in.mkv", torch.cat([torch.zeros(20, 3, 24, 32), shot(1, 20)]), lossless=True)
+        with pytest.raises(InputError, match="no texture in the first frame"):
+            magnify(
+                tmp_path / "in.mkv",
+                tmp_path / "out.mkv",
+                method="layered",
+                options={"region": (4, 4, 24, 16)},
+            )
+        assert not (tmp_path / "out.mkv").exists()
+
+    def test_nothing_but_short_and_refused_shots(self, tmp_path: Path) -> None:
+        flat = torch.zeros(20, 3, 24, 32)
+        write_clip(tmp_path / "in.mkv", torch.cat([shot(1, 8), flat, shot(3, 8)]), lossless=True)
+        with (
+            pytest.warns(UserWarning, match="begins with frame 8 is left as it is"),
+            pytest.raises(
+                InputError, match=r"nothing of .* needs 15 frames, or refused, .* frame 8 on: the reg"
+            ),
+        ):
+            magnify(
+                tmp_path / "in.mkv",
+                tmp_path / "out.mkv",
+                method="layered",
+                options={"region": (4, 4, 24, 16)},
+                low=2,
+                high=6,
+            )
+
+    def test_a_refusal_after_frames_were_given(
+        self, late: type[Late], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Those that were given stay; the others, and what follows in the shot, are passed."""
+        push = Late.push
+
+        def refuse(self: Late, frames: Tensor) -> Tensor:
+            self.seen = getattr(self, "seen", 0) + len(frames)
+            if self.seen == 26:
+                raise InputError("not this one")
+            return push(self, frames)
+
+        monkeypatch.setattr(Late, "push", refuse)
+        frames = torch.cat([shot(1, 16), shot(2, 16), shot(3, 16)])
+        write_clip(tmp_path / "in.mkv", frames, lossless=True)
+        with pytest.warns(
+            UserWarning, match="frame 16 is, but for its first 4 frames, left as it is: not this one"
+        ):
+            magnify(tmp_path / "in.mkv", tmp_path / "out.mkv", method="late", lossless=True, batch=1)
+        inputs, out = back(tmp_path / "in.mkv"), back(tmp_path / "out.mkv")
+        assert torch.equal(out[:20], 255 - inputs[:20])
+        assert torch.equal(out[20:32], inputs[20:32])
+        assert torch.equal(out[32:], 255 - inputs[32:])
+
     def test_of_many_cuts_some_are_told(self, late: type[Late], tmp_path: Path) -> None:
         write_clip(tmp_path / "in.mkv", torch.cat([shot(seed, 5) for seed in range(14)]), lossless=True)
         with pytest.warns(UserWarning, match="has a cut before frame") as told:
@@ -506,6 +581,27 @@ class TestLearned:
         ) as told:
             magnify(tmp_path / "in.mkv", tmp_path / "out.mp4", factor=20, **options)
         assert len(told) == 1
+
+    def test_inside_layered_what_is_followed_does_not_count(self, weights: Path, tmp_path: Path) -> None:
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.rand(1, 1, 20, 24, generator=generator)
+        scene = torch.nn.functional.interpolate(noise, scale_factor=8, mode="bicubic").clamp(0, 1)
+        frames = torch.cat([scene[..., 8:136, 8 + 2 * i : 168 + 2 * i] for i in (0, 1, 0)])
+        write_clip(tmp_path / "in.mkv", frames.expand(-1, 3, -1, -1), lossless=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            report = magnify(
+                tmp_path / "in.mkv",
+                tmp_path / "out.mp4",
+                factor=20,
+                method="layered",
+                options={"region": (40, 40, 64, 48), "inner": "learned"},
+                weights=weights,
+                device="cpu",
+            )
+        assert report.trained_reach is not None
+        assert report.largest_motion is not None
+        assert report.largest_motion < 0.3
 
     def test_python_s_magnify_is_this_one(self) -> None:
         assert mm.magnify is magnify

@@ -8,6 +8,7 @@ import warnings
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,12 @@ from torch import Tensor, nn
 import mm.methods  # noqa: F401  (enters the methods that are built in)
 from mm.errors import InputError
 from mm.methods import Magnifier
+from mm.methods.clip import magnify
 from mm.networks import MagnificationNetwork, NetworkConfig
+from mm.networks.weights import save
 from mm.registry import methods
 from mm.temporal import Band
+from mm.video import read_clip, write_clip
 
 HEIGHT, WIDTH, COUNT, FPS = 40, 56, 24, 30.0
 MARKED = 13  # the frame that is told from its neighbours
@@ -348,6 +352,37 @@ def test_no_frame(case: Case) -> None:
     magnifier = case.make()
     assert magnifier.push(clip()[:0]).shape == (0, 3, HEIGHT, WIDTH)
     assert len(magnifier.flush()) == 0
+
+
+@every
+def test_a_shot_that_shows_nothing(case: Case, tmp_path: Path) -> None:
+    """In the middle of a clip it costs neither the frames around it nor itself."""
+    shot = clip()[:16]
+    write_clip(tmp_path / "in.mkv", torch.cat([shot, torch.zeros_like(shot), shot]), lossless=True)
+    options, band = dict(case.extras.options), case.band
+    if options.pop("network", None) is not None:
+        save(network(), tmp_path / "tiny.safetensors", {})
+    report = magnify(
+        tmp_path / "in.mkv",
+        tmp_path / "out.mkv",
+        method=case.name,
+        mode=case.mode,
+        factor=4.0,
+        options=options,
+        weights=tmp_path / "tiny.safetensors" if case.name == "learned" else None,
+        low=None if band is None else band.low,
+        high=None if band is None else band.high,
+        filter=None if band is None or case.name == "acceleration" else band.filter,
+        taps=None if band is None else band.taps,
+        lossless=True,
+        device="cpu",
+        batch=5,
+    )
+    out = read_clip(tmp_path / "out.mkv")[0]
+    assert report.cuts == (16, 32)
+    assert out.shape == (48, 3, HEIGHT, WIDTH)
+    assert torch.equal(out[32:], out[:16])
+    assert (out[16:32] - case.unmoved(torch.zeros_like(shot))).abs().max() <= 1.01 * LEVEL
 
 
 # --- bad input --------------------------------------------------------------------------------------------

@@ -98,6 +98,25 @@ def test_static_mode_multiplies_the_displacement_from_the_first_frame(amount: fl
     assert (out[1:].norm(dim=1) / (5 * steps[1:]).norm(dim=1)).sub(1).abs().max() < 0.05
 
 
+def test_what_has_moved_far_is_known_as_well_as_what_has_not() -> None:
+    """0.1 px at 3 Hz on a walk of 3 px a frame: from 256 px on half precision knows 0.25 px, enlarged by ten.
+
+    The walk is given to the method's filter, for a scene so wide would take long to draw and to follow.
+    """
+    count = 130
+    # A symmetric filter, which takes away every even walk but near the ends.
+    filter_ = FlowMagnifier(10.0, "temporal", Band(1.0, 6.0, FPS, "fir", taps=31)).filter
+    assert filter_ is not None
+    course = (3 * torch.arange(count) + 0.1 * sine(count)).float().view(-1, 1, 1, 1).expand(-1, 2, 2, 3)
+    parts = [*filter_.push_aligned(course), *filter_.flush_aligned()]
+    left, wanted = (torch.cat([part[i] for part in parts]) for i in (0, 1))
+    torch.testing.assert_close(left, course, atol=1e-3, rtol=0)
+    expected = filter_.gain(3.0).real * 0.1 * sine(count).float()
+    torch.testing.assert_close(
+        wanted[20:-20], expected[20:-20].view(-1, 1, 1, 1).expand(-1, 2, 2, 3), atol=1e-3, rtol=0
+    )
+
+
 def test_dynamic_mode_multiplies_the_step_from_the_frame_before() -> None:
     scene = scenes.Scene((two_layers().layers[0],), MARGIN)
     place = torch.tensor([0.0, 0.2, 0.5, 0.6, 0.4]).double()
@@ -263,6 +282,20 @@ def test_a_static_clip_comes_out_as_it_is_with_a_warning() -> None:
         out = run(FlowMagnifier(10.0), still)
     # Frames wait with 15 bits.
     torch.testing.assert_close(out, still, atol=2e-5, rtol=0)
+
+
+def test_a_clip_in_which_nothing_moves_is_told_by_its_first_frame_and_not_by_the_layers_before() -> None:
+    frames = pattern(0.5 * sine(12), (12.0, 20.0))
+    magnifier = FlowMagnifier(4.0, batch=5)
+    run(magnifier, frames)
+    # The layers are told after the end, until another clip begins.
+    assert "layers" in magnifier.describe()
+    with pytest.warns(UserWarning, match="in these 7 frames, from frame 12 on, that could be followed"):
+        run(magnifier, frames[:1].expand(7, -1, -1, -1))
+    assert "layers" not in magnifier.describe()
+    assert "registration auto" in magnifier.describe()
+    with pytest.warns(UserWarning, match="in these 3 frames, from frame 19 on"):
+        run(magnifier, frames[:1].expand(3, -1, -1, -1))
 
 
 def test_noise_is_no_motion() -> None:

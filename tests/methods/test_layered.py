@@ -20,6 +20,7 @@ from mm.methods.affine import apply, grid, inverse
 from mm.methods.compositing import feathered, rectangle
 from mm.methods.layered import LayeredMagnifier
 from mm.metrics.displacement import measure_displacement
+from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.registry import methods
 from mm.temporal import Band
 
@@ -244,6 +245,25 @@ def test_any_inner_method_and_its_options(inner: str, crossing: tuple[Clip, Clip
     assert gain(moved(still, run(magnifier, clip.frames), numbers), numbers)[0] == pytest.approx(5, rel=0.12)
 
 
+def test_a_network_inside_is_the_one_that_is_given() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = MagnificationNetwork(
+            NetworkConfig(
+                stem_channels=2,
+                channels=2,
+                encoder_blocks=1,
+                texture_blocks=1,
+                shape_blocks=1,
+                decoder_blocks=1,
+            )
+        )
+    magnifier = LayeredMagnifier(region=REGION, inner="learned", network=network, precision="bf16")
+    assert magnifier.network is network
+    assert "inside it learned, static, factor 10, bf16 on cpu" in magnifier.describe()
+    assert LayeredMagnifier(region=REGION).network is None
+
+
 # --- the stream -----------------------------------------------------------------------------------
 
 modes = pytest.mark.parametrize("mode", ["static", "dynamic", "temporal"])
@@ -395,6 +415,11 @@ FRAME = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
         ),
         (lambda: LayeredMagnifier(region=(1, 1, 9, 9), mask=torch.ones(4, 4)), "one of the two, not both"),
         (lambda: LayeredMagnifier(region=REGION, inner="layered"), "cannot be its own inner method"),
+        (
+            lambda: LayeredMagnifier(region=REGION, network="x.ckpt"),
+            "the phase method inside layered has no weights, got --weights x.ckpt; leave them out, or choose",
+        ),
+        (lambda: LayeredMagnifier(region=REGION, precision="8"), "precision must be 32 or bf16, got '8'"),  # type: ignore[arg-type]
         (lambda: LayeredMagnifier(region=REGION, inner="phaze"), "'phaze'; did you mean 'phase'"),
         (lambda: LayeredMagnifier(region=REGION, orientation=8), "no option 'orientation'; .*'orientations'"),
         (

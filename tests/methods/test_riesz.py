@@ -152,9 +152,10 @@ def test_fewer_scales_leave_long_waves_to_the_low_pass() -> None:
     one, all_ = (wave.displacement(run(RieszMagnifier(10.0, scales=n), frames)) for n in (1, None))
     assert one[1] == pytest.approx(1, rel=0.1)
     assert one[2] == pytest.approx(math.atan(10 * 2 * math.pi / 48) * 48 / (2 * math.pi), rel=0.1)
-    # 10 px, more than λ/5, are near the end of what levels reach.
-    assert all_[2] == pytest.approx(8.6, rel=0.05)
-    assert all_[2] > 1.1 * one[2]
+    # 10 px, more than λ/5, are near the end of what levels reach, and what comes in from beyond the border is
+    # missing (9.8 px far from it).
+    assert all_[2] == pytest.approx(7.9, rel=0.05)
+    assert all_[2] > 1.05 * one[2]
 
 
 def test_a_limit_holds_large_motion() -> None:

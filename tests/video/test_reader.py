@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from mm.errors import InputError
+from mm.errors import ClipWarning, InputError
 from mm.video import open_clip, read_clip
 from mm.video.colour import BT601, BT709
 
@@ -95,7 +95,7 @@ def test_a_rotation_by_an_odd_angle_is_left_alone_and_told(
 ) -> None:
     path = write_raw(grey_steps(2))
     set_display_matrix(path, (1, 1, -1, 1))
-    with pytest.warns(UserWarning, match="multiple of 90"):
+    with pytest.warns(ClipWarning, match="multiple of 90"):
         _, info = read_clip(path)
     assert (info.width, info.height) == (48, 32)
 
@@ -260,7 +260,7 @@ def test_a_truncated_clip_is_kept_as_far_as_it_goes_and_told(
     path = write_raw(frames, name, options={"qp": "10", "g": "10"}, container_options=options)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.warns(UserWarning, match=r"could be decoded is kept") as told:
+    with pytest.warns(ClipWarning, match=r"could be decoded is kept") as told:
         kept, _ = read_clip(path)
     assert 20 <= len(kept) <= 40
     assert str(path) in str(told[0].message)
@@ -292,7 +292,7 @@ def test_damaged_packets_are_counted(write_raw: Any) -> None:
     begin, size = packets[4]
     data[begin + size // 4 : begin + size // 2] = bytes(size // 2 - size // 4)
     path.write_bytes(data)
-    with pytest.warns(UserWarning, match="1 of 10 packets are damaged"):
+    with pytest.warns(ClipWarning, match="1 of 10 packets are damaged"):
         kept, _ = read_clip(path)
     # The others are all there and exact.
     expected = [torch.from_numpy(planes[0]) for number, planes in enumerate(frames) if number != 4]

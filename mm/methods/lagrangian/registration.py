@@ -22,8 +22,9 @@ LEAST_POINTS = {"affine": 6, "homography": 8}
 def camera_motion(points: np.ndarray, moved: np.ndarray, tensor: np.ndarray, model: Model) -> np.ndarray:
     """The map that takes most of ``points`` to ``moved``.
 
-    RANSAC (Fischler and Bolles 1981, with OpenCV's fixed seed) finds who agrees; then least squares,
-    weighted by what each point knows (its structure tensor) and by Tukey's biweight of its error.
+    RANSAC (Fischler and Bolles 1981, with OpenCV's fixed seed) finds who agrees. An affine map is then made
+    by least squares of all points, weighted by what each knows (its structure tensor) and by Tukey's biweight
+    of its error; a homography by OpenCV's plain least squares of those that agree.
 
     Args:
         points, moved: (n, 2) px, order (x, y).
@@ -58,12 +59,6 @@ def apply(camera: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Take points (…, 2), order (x, y), px, through a (3, 3) map."""
     made = points @ camera[:, :2].T + camera[:, 2]
     return made[..., :2] / made[..., 2:]
-
-
-def largest_shift(camera: np.ndarray, height: int, width: int) -> float:
-    """How far the map moves a corner of the frame at most, px."""
-    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], dtype=np.float64)
-    return float(np.linalg.norm(apply(camera, corners) - corners, axis=1).max())
 
 
 def _refined(source: np.ndarray, target: np.ndarray, tensor: np.ndarray, start: np.ndarray) -> np.ndarray:

@@ -60,19 +60,8 @@ class RieszPyramid:
     """
 
     def __init__(self, height: int, width: int, *, scales: int | None = None) -> None:
-        check_scales(scales)
-        if min(height, width) < MIN_SIDE:
-            raise InputError(
-                f"a Riesz pyramid needs images of at least {MIN_SIDE}×{MIN_SIDE} px, got {width}×{height} px"
-            )
-        deepest = self.deepest(height, width)
-        if scales is not None and scales > deepest:
-            raise InputError(
-                f"frames of {width}×{height} px have at most {deepest} scales in a Riesz pyramid, got "
-                f"{scales}; lower it, or leave it out"
-            )
+        self.scales = check_size(height, width, scales)
         self.height, self.width = height, width
-        self.scales = deepest if scales is None else scales
         sizes = [(height, width)]
         for _ in range(self.scales):
             sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
@@ -131,6 +120,22 @@ def check_scales(scales: int | None) -> None:
     """Raise InputError for a number of scales that no size has."""
     if scales is not None and scales < 1:
         raise InputError(f"the number of scales must be at least 1, got {scales}")
+
+
+def check_size(height: int, width: int, scales: int | None) -> int:
+    """The number of scales for images of this size; raise InputError if they are too small for it."""
+    check_scales(scales)
+    if min(height, width) < MIN_SIDE:
+        raise InputError(
+            f"a Riesz pyramid needs images of at least {MIN_SIDE}×{MIN_SIDE} px, got {width}×{height} px"
+        )
+    deepest = RieszPyramid.deepest(height, width)
+    if scales is not None and scales > deepest:
+        raise InputError(
+            f"frames of {width}×{height} px have at most {deepest} scales in a Riesz pyramid, got "
+            f"{scales}; lower it, or leave it out"
+        )
+    return deepest if scales is None else scales
 
 
 def reduce(images: Tensor) -> Tensor:
