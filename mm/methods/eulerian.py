@@ -14,15 +14,13 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
+from mm.methods.codes import decode, encode
 from mm.methods.stream import FrameStream, Mode
 from mm.networks.magnification import MIN_SIDE
 from mm.temporal import Band
 from mm.temporal.base import Aligned
 
 Parts = tuple[Tensor, ...]
-
-# Frames wait as 16-bit codes: half the memory of float32, and no frame of up to 14 bits is changed.
-_TOP = 2**15 - 1
 
 
 class EulerianMagnifier(FrameStream):
@@ -132,7 +130,7 @@ class EulerianMagnifier(FrameStream):
             if self.filter is not None:
                 course = self._course(self._motion(parts, self._reference))
                 kept = self._kept(parts)
-                codes = some.mul(_TOP).round_().to(torch.int16)
+                codes = encode(some)
                 self._waiting.extend(zip(codes, *kept, strict=True))
                 for done in self.filter.push_aligned(course):
                     yield from self._released(done)
@@ -149,7 +147,7 @@ class EulerianMagnifier(FrameStream):
         for motion in aligned.band.split(self.batch):
             waited = [self._waiting.popleft() for _ in motion]
             codes, *kept = (torch.stack(part) for part in zip(*waited, strict=True))
-            yield self._finish(codes.float().div_(_TOP), tuple(kept), motion)
+            yield self._finish(decode(codes), tuple(kept), motion)
 
     def _finish(self, frames: Tensor, parts: Parts, motion: Tensor) -> Tensor:
         if self.alpha:

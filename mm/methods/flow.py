@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.methods.codes import decode, encode
 from mm.methods.lagrangian import registration as cameras
 from mm.methods.lagrangian.compositing import Backdrop, Moved, compose
 from mm.methods.lagrangian.fields import LayerField
@@ -29,8 +30,6 @@ from mm.temporal.base import Aligned
 
 Layers = Literal["moving", "most", "all"]
 
-# Frames wait as 16-bit codes: half the memory of float32, and no frame of up to 14 bits is changed.
-_TOP = 2**15 - 1
 _MOST_STEPS, _MOST_LAYERS = 10, 16
 # Points by which the camera is followed, at most; more change nothing.
 _GUIDES = 600
@@ -188,7 +187,7 @@ class FlowMagnifier(FrameStream):
             if self._plan is not None:
                 yield from self._take(frame, motion)
                 continue
-            self._window.append((frame.mul(_TOP).round_().to(torch.int16), motion))
+            self._window.append((encode(frame), motion))
             if len(self._window) == self.window:
                 yield from self._learn()
 
@@ -215,13 +214,13 @@ class FlowMagnifier(FrameStream):
             self._told = self._plan.words
         window, self._window, self._change = self._window, [], None
         for codes, motion in window:
-            yield from self._take(codes.float().div_(_TOP), motion)
+            yield from self._take(decode(codes), motion)
 
     def _take(self, frame: Tensor, motion: Tensor) -> Iterator[Tensor]:
         camera = self._camera(motion)
         left = motion if camera is None else self._registered(motion, camera)
         if self.filter is not None:
-            self._waiting.append(_Pending(frame.mul(_TOP).round_().to(torch.int16), camera))
+            self._waiting.append(_Pending(encode(frame), camera))
             for done in self.filter.push_aligned(left[None]):
                 yield from self._released(done)
             return
@@ -234,7 +233,7 @@ class FlowMagnifier(FrameStream):
     def _released(self, aligned: Aligned) -> Iterator[Tensor]:
         for left, wanted in zip(aligned.input, aligned.band, strict=True):
             pending = self._waiting.popleft()
-            yield self._finish(pending.codes.float().div_(_TOP), pending.camera, left, wanted)
+            yield self._finish(decode(pending.codes), pending.camera, left, wanted)
 
     # --- measuring ----------------------------------------------------------------------------------------
 
@@ -328,7 +327,7 @@ class FlowMagnifier(FrameStream):
         assert self._first is not None
         strength = motions.square().mean((1, 2, 3))
         best = strength.argsort(descending=True, stable=True)[:MOMENTS].tolist()
-        greys = [luminance(self._window[i][0].float().div(_TOP)[None])[0, 0] for i in best]
+        greys = [luminance(decode(self._window[i][0])[None])[0, 0] for i in best]
         reference = luminance(self._first[None])[0, 0]
         return pixel_layers(cells, reference, greys, [motions[i] for i in best], self._tensor)
 

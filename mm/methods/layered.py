@@ -15,6 +15,7 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.methods.affine import Spline, apply, compose, grid, identity, inverse, shifted
 from mm.methods.base import Magnifier
+from mm.methods.codes import decode, encode
 from mm.methods.compositing import check_mask, feathered, read_mask, rectangle
 from mm.methods.course import BandOfCourse
 from mm.methods.linear import luminance
@@ -29,8 +30,6 @@ from mm.temporal.base import Aligned
 
 Stabilise = Literal["all", "slow"]
 
-# Frames wait as 16-bit codes: half the memory of float32, and no frame of up to 14 bits is changed.
-_TOP = 2**15 - 1
 # What the inner method sees is wider than the region by a quarter of its shorter side, within these px.
 _MARGIN_PART, _MARGIN_LEAST, _MARGIN_MOST = 0.25, 16, 64
 # Towards the frame's border, and that of what the inner method sees, the change fades over so many px.
@@ -247,7 +246,7 @@ class LayeredMagnifier(FrameStream):
                     if not found:
                         self._tell_lost(inside)
             self._seen += 1
-            self._unsteady.append((frame.mul(_TOP).round_().to(torch.int16), found, transform))
+            self._unsteady.append((encode(frame), found, transform))
             if self._course is None:
                 yield from self._steadied(transform, torch.zeros_like(transform))
             else:
@@ -271,7 +270,7 @@ class LayeredMagnifier(FrameStream):
         codes, found, _ = self._unsteady.popleft()
         steady = transform - kept
         with exact_arithmetic(self.device):
-            seen = self._view(codes.float().div_(_TOP), steady, compose(inverse(steady), transform), found)
+            seen = self._view(decode(codes), steady, compose(inverse(steady), transform), found)
         self._inside.append(_Waiting(codes, found, steady, steady + self.factor * kept))
         self._open = True
         if self.on_inner is not None:
@@ -291,7 +290,7 @@ class LayeredMagnifier(FrameStream):
     def _finished(self, magnified: Tensor) -> Iterator[Tensor]:
         for one in magnified:
             waited = self._inside.popleft()
-            frame = waited.codes.float().div_(_TOP)
+            frame = decode(waited.codes)
             if waited.found and self.factor != 1:
                 with exact_arithmetic(self.device):
                     self._lay(frame, one, waited.steady, waited.shown)

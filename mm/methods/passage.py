@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.methods.base import Magnifier
+from mm.methods.codes import decode, encode
 from mm.methods.cuts import CutDetector, at_cuts
 from mm.methods.layered import LayeredMagnifier
 from mm.methods.layout import Layout
@@ -161,8 +162,6 @@ class _Waiting:
     They wait as 16-bit codes, which takes half the memory and changes no frame of up to 14 bits.
     """
 
-    _TOP = 2**15 - 1
-
     def __init__(self, keep_frames: bool) -> None:
         self._keep = keep_frames
         self._frames: deque[Tensor] = deque()
@@ -171,10 +170,10 @@ class _Waiting:
     def put(self, frames: Tensor, pts: tuple[int, ...]) -> None:
         self.pts.extend(pts)
         if self._keep:
-            self._frames.extend(frames.mul(self._TOP).round_().to(torch.int16))
+            self._frames.extend(encode(frames))
 
     def take(self, count: int) -> tuple[Tensor | None, tuple[int, ...]]:
         pts = tuple(self.pts.popleft() for _ in range(count))
         if not self._keep:
             return None, pts
-        return torch.stack([self._frames.popleft() for _ in range(count)]).float().div_(self._TOP), pts
+        return decode(torch.stack([self._frames.popleft() for _ in range(count)])), pts
