@@ -18,7 +18,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mm.errors import InputError
 from mm.networks import MagnificationNetwork, NetworkConfig, load
-from mm.training.losses import PAPER_WEIGHT, Representations, loss_terms, total_loss
+from mm.training.losses import PAPER_WEIGHT, Representations, loss_terms, structure, total_loss
 from mm.training.muon import Muon, hidden_and_other
 from mm.training.schedule import Schedule, rate_fraction
 from mm.training.scores import SubsetScores
@@ -43,6 +43,7 @@ class MagnificationModule(pl.LightningModule):
         betas: Adam's decay rates of the mean and of the square.
         weight_decay: L2 penalty, added to the gradient as Adam does.
         loss_weight: λ of the texture and shape terms.
+        ssim_weight: of 1 − SSIM with the true magnified frame, beside its L1; 0 in the paper.
         warmup_steps: optimiser steps over which the learning rate rises linearly.
         schedule: ``constant``, or ``cosine`` down to ``final_learning_rate``.
         final_learning_rate: where ``cosine`` ends.
@@ -82,6 +83,7 @@ class MagnificationModule(pl.LightningModule):
         gain_samples: int = 32,
         initial_weights: str | None = None,
         optimizer: Literal["adam", "muon"] = "adam",
+        ssim_weight: float = 0.0,
     ) -> None:
         super().__init__()
         config = (
@@ -89,6 +91,7 @@ class MagnificationModule(pl.LightningModule):
         )
         _check(learning_rate > 0, f"model.learning_rate must be above 0, got {learning_rate:g}")
         _check(loss_weight >= 0, f"model.loss_weight must be at least 0, got {loss_weight:g}")
+        _check(ssim_weight >= 0, f"model.ssim_weight must be at least 0, got {ssim_weight:g}")
         _check(warmup_steps >= 0, f"model.warmup_steps must be at least 0 steps, got {warmup_steps}")
         _check(
             ema_decay is None or 0 < ema_decay < 1,
@@ -114,6 +117,7 @@ class MagnificationModule(pl.LightningModule):
                 "betas": tuple(betas),
                 "weight_decay": weight_decay,
                 "loss_weight": loss_weight,
+                "ssim_weight": ssim_weight,
                 "warmup_steps": warmup_steps,
                 "schedule": schedule,
                 "final_learning_rate": final_learning_rate,
@@ -200,7 +204,9 @@ class MagnificationModule(pl.LightningModule):
         frames = torch.cat([batch["xa"], batch["xb"], batch["xb_perturbed"], batch["y_perturbed"]])
         prediction, features = self._training_forward(self._layout(frames), batch["factor"])
         terms = loss_terms(prediction, batch["y"], features)
-        loss = total_loss(terms, self.hparams["loss_weight"])
+        if self.hparams["ssim_weight"]:
+            terms["structure"] = structure(prediction, batch["y"])
+        loss = total_loss(terms, self.hparams["loss_weight"], self.hparams["ssim_weight"])
         self._watch(loss, batch)
         count = batch["y"].shape[0]
         self.samples_seen += count * self.trainer.world_size

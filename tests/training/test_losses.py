@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
+from torchmetrics.functional.image import structural_similarity_index_measure
 
-from mm.training.losses import PAPER_WEIGHT, Representations, loss_terms, total_loss
+from mm.training.losses import PAPER_WEIGHT, Representations, loss_terms, structure, total_loss
 from mm.training.schedule import rate_fraction
 
 
@@ -54,6 +55,38 @@ def test_total_weighs_all_but_the_image():
     assert PAPER_WEIGHT == 0.1
     assert total_loss(terms) == pytest.approx(1 + 0.1 * (2 + 3 + 4))
     assert total_loss(terms, 0.0) == 1
+
+
+def test_structure_is_that_of_another_implementation():
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(2, 3, 24, 40, generator=generator)
+    prediction = target.lerp(torch.rand(2, 3, 24, 40, generator=generator), 0.3)
+    expected = 1 - structural_similarity_index_measure(prediction, target, data_range=1.0)
+    assert structure(prediction, target) == pytest.approx(float(expected), abs=2e-5)
+    assert structure(target, target) == pytest.approx(0, abs=1e-6)
+
+
+def test_structure_sees_the_blur_that_l1_hardly_sees():
+    """A faint grating against its mean, and against itself shifted in brightness by as much in L1."""
+    x = torch.arange(48.0)
+    target = (0.5 + 0.02 * torch.sin(2 * math.pi * x / 6)).expand(1, 3, 48, 48)
+    flat = torch.full_like(target, 0.5)
+    brighter = target + (flat - target).abs().mean()
+    assert structure(flat, target) > 10 * structure(brighter, target)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_structure_s_gradient_is_finite_also_where_nothing_is_there(dtype):
+    prediction = torch.zeros(1, 3, 16, 16, dtype=dtype, requires_grad=True)
+    value = structure(prediction, torch.zeros(1, 3, 16, 16))
+    value.backward()
+    assert value.dtype == torch.float32
+    assert prediction.grad.isfinite().all()
+
+
+def test_total_weighs_structure_on_its_own():
+    terms = {"image": torch.tensor(1.0), "texture": torch.tensor(2.0), "structure": torch.tensor(0.5)}
+    assert total_loss(terms, 0.1, 0.4) == pytest.approx(1 + 0.1 * 2 + 0.4 * 0.5)
 
 
 def test_terms_are_float32_in_half_precision():

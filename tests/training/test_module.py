@@ -57,6 +57,18 @@ def test_training_step_is_the_paper_s_loss(data, tiny, trainer):
     torch.testing.assert_close(run.callback_metrics["train/loss"], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_structure_is_part_of_the_loss_where_it_has_a_weight(data, tiny, trainer):
+    def metrics(weight: float) -> dict:
+        pl.seed_everything(0)
+        run = trainer(max_steps=1, limit_val_batches=0)
+        run.fit(MagnificationModule(tiny, ssim_weight=weight), data(count=4))
+        return {name: float(value) for name, value in run.callback_metrics.items()}
+
+    without, with_it = metrics(0.0), metrics(0.5)
+    assert "train/structure" not in without
+    assert with_it["train/loss"] == pytest.approx(without["train/loss"] + 0.5 * with_it["train/structure"])
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_trains_in_each_precision_and_layout(data, trainer, tiny, precision, channels_last):
@@ -269,6 +281,7 @@ def test_weights_that_are_not_finite_are_not_saved(data, trainer, tiny, tmp_path
     [
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0"),
         ({"loss_weight": -1.0}, "loss_weight must be at least 0, got -1"),
+        ({"ssim_weight": -1.0}, "ssim_weight must be at least 0, got -1"),
         ({"ema_decay": 1.0}, "ema_decay must be above 0 and below 1, got 1"),
         ({"warmup_steps": -3}, "warmup_steps must be at least 0 steps, got -3"),
         ({"final_learning_rate": 1.0}, "final_learning_rate must be between 0 and"),
