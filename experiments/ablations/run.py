@@ -2,9 +2,13 @@
 
     python experiments/ablations/run.py --photographs FOLDER --cutouts FOLDER --out runs/ablations
 
-What was trained before is not trained again: a run that was stopped goes on where it stood. The first table
-has the SSIM with the truth at 10 px of output (the sub-pixel test), the second the gain on pictures, each
-beside the base; then the seconds of training.
+What was trained before is not trained again: a run that was stopped goes on where it stood. The tables have
+the SSIM with the truth at 10 px of output (the sub-pixel test) and under noise, and the gain on pictures,
+each beside the base; then the seconds of training.
+
+    python experiments/ablations/run.py base@500 base@1000 base@2000 base@4000
+
+is a learning curve: a name may say its own number of steps.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ BASE = "base"
 # px of input motion of the sub-pixel test; motions and factors of the gain
 MOTIONS = "0.05,0.2,1"
 GAIN_MOTIONS, GAIN_FACTORS = "0.02,0.05,0.1,0.3,1", "2,10,50"
+NOISES = "0.3,1,3"
 
 
 def names() -> list[str]:
@@ -35,10 +40,13 @@ def train(name: str, out: Path, extra: list[str]) -> None:
     done = folder / "seconds"
     if done.is_file():
         return
-    configs = [HERE / f"{BASE}.yaml", *([] if name == BASE else [HERE / f"{name}.yaml"])]
+    choice, _, steps = name.partition("@")
+    configs = [HERE / f"{BASE}.yaml", *([] if choice == BASE else [HERE / f"{choice}.yaml"])]
     command = [sys.executable, "-m", "mm", "fit"]
     command += [word for path in configs for word in ("--config", str(path))]
     command += ["--trainer.default_root_dir", str(folder), *extra]
+    if steps:
+        command += ["--trainer.max_steps", steps]
     if (folder / "checkpoints" / "last.ckpt").is_file():
         command += ["--ckpt_path", "last"]
     begun = time.monotonic()
@@ -57,15 +65,18 @@ def measure(measurement: str, found: list[str], out: Path, options: list[str]) -
 
 def table(rows: list[dict[str, str]], found: list[str], value: str) -> Iterator[str]:
     """Return a Markdown table: a line a network, a column a level; the mean over the renderers."""
-    levels = list(dict.fromkeys((row["motion"], row["factor"]) for row in rows))
-    yield "| network | " + " | ".join(f"{float(m):g} px ×{float(f):g}" for m, f in levels) + " |"
+
+    def level_of(row: dict[str, str]) -> tuple[float, float, float]:
+        return float(row["motion"]), float(row["factor"]), float(row["noise"])
+
+    levels = list(dict.fromkeys(map(level_of, rows)))
+    heads = [f"{m:g} px ×{f:g}" + (f", noise {n:g}" if n else "") for m, f, n in levels]
+    yield "| network | " + " | ".join(heads) + " |"
     yield "|---|" + "---:|" * len(levels)
     for name in found:
         cells = []
         for level in levels:
-            numbers = [
-                float(r[value]) for r in rows if r["method"] == name and (r["motion"], r["factor"]) == level
-            ]
+            numbers = [float(r[value]) for r in rows if r["method"] == name and level_of(r) == level]
             cells.append(f"{sum(numbers) / len(numbers):.3f}")
         yield f"| {name} | " + " | ".join(cells) + " |"
 
@@ -82,9 +93,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4, help="scenes to measure on")
     parser.add_argument("--only-measure", action="store_true", help="of what is trained already")
     args = parser.parse_args()
-    unknown = sorted(set(args.names) - set(names()))
-    if unknown:
-        parser.error(f"no ablation is called {unknown[0]!r}; there are {', '.join(names())}")
+    for name in args.names:
+        choice, at, steps = name.partition("@")
+        if choice not in names():
+            parser.error(f"no ablation is called {choice!r}; there are {', '.join(names())}")
+        if at and not (steps.isdecimal() and int(steps) > 0):
+            parser.error(f"{name!r}: after the @ stands a number of steps, as in {choice}@1000")
     extra = []
     for option in ("photographs", "cutouts"):
         if getattr(args, option):
@@ -100,9 +114,11 @@ def main() -> None:
         shared += ["--photographs", args.evaluation]
     subpixel = measure("subpixel", found, args.out, [*shared, "--levels", MOTIONS, "--no-gain"])
     gain = measure("gain", found, args.out, [*shared, "--levels", GAIN_MOTIONS, "--factors", GAIN_FACTORS])
+    noise = measure("noise", found, args.out, [*shared, "--levels", NOISES])
     pictures = [row for row in gain if row["content"] == "picture"]
     lines = ["SSIM with the truth, everything moving, 10 px of output:", ""]
-    lines += [*table(subpixel, ["input", *found], "ssim"), "", "Gain on pictures (1 is right):", ""]
+    lines += [*table(subpixel, ["input", *found], "ssim"), "", "SSIM under noise:", ""]
+    lines += [*table(noise, ["input", *found], "ssim"), "", "Gain on pictures (1 is right):", ""]
     lines += [*table(pictures, ["input", *found], "gain"), "", "Seconds of training:", ""]
     lines += [f"{name} {(args.out / name / 'seconds').read_text().strip()}" for name in found]
     text = "\n".join(lines) + "\n"

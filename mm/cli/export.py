@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -10,6 +12,9 @@ from typing import Any
 from mm.errors import InputError
 from mm.networks import weights
 from mm.synthesis import MotionLimits
+
+# Of mm evaluate, those that score methods level by level.
+MEASUREMENTS = ("subpixel", "noise", "static", "gain")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="facts to add to the card, such as the data's name and licence",
     )
+    parser.add_argument(
+        "--evaluation",
+        metavar="FOLDER",
+        help="what mm evaluate wrote of this checkpoint, to put its scores into the card",
+    )
+    parser.add_argument(
+        "--column",
+        metavar="NAME",
+        help="the checkpoint's name in that evaluation (default: the only one that is not the input)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +48,11 @@ def run(args: argparse.Namespace) -> int:
     source, output = Path(args.checkpoint), Path(args.output)
     if source.suffix != ".ckpt":
         raise InputError(f"{str(source)!r} is not a checkpoint: its name must end in .ckpt")
-    extra = dict(_fact(text) for text in args.card)
+    if args.column and not args.evaluation:
+        raise InputError("--column names a method in an evaluation: give --evaluation FOLDER too")
+    extra: dict[str, Any] = dict(_fact(text) for text in args.card)
+    if args.evaluation:
+        extra["evaluation"] = evaluation(Path(args.evaluation), args.column)
     network = weights.load(source)
     weights.save(network, output, {**card(weights.read_checkpoint(source)), **extra})
     print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB) and {output.with_suffix('.json')}")
@@ -86,6 +105,52 @@ def card(checkpoint: dict[str, Any]) -> dict[str, Any]:
         },
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def evaluation(folder: Path, column: str | None = None) -> dict[str, Any]:
+    """Return the scores that ``mm evaluate`` wrote into a folder, as JSON-able values.
+
+    Args:
+        folder: with the CSV and the JSON of at least one measurement.
+        column: the method that the card is of; None for the only one beside the input.
+
+    Returns:
+        by measurement, how it was made and a row a level: ``this`` is the card's network, the other methods
+        of the same run stand beside it under their names.
+
+    Raises:
+        InputError: for a folder without measurements, or a column that one of them lacks.
+    """
+    from mm.evaluation.comparison import read_csv
+    from mm.evaluation.contenders import BASELINE
+
+    tables = [folder / f"{name}.csv" for name in MEASUREMENTS if (folder / f"{name}.csv").is_file()]
+    if not tables:
+        raise InputError(
+            f"{folder} holds no measurement of mm evaluate ({', '.join(f'{n}.csv' for n in MEASUREMENTS)})"
+        )
+    found: dict[str, Any] = {}
+    for path in tables:
+        rows = read_csv(path)
+        methods = list(dict.fromkeys(row.method for row in rows if row.method != BASELINE))
+        own = column or (methods[0] if len(methods) == 1 else None)
+        if own not in methods:
+            asked = f"none of its methods is {column!r}" if column else "it has several methods"
+            raise InputError(f"{path}: {asked}; give --column one of {', '.join(methods)}")
+        levels: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in rows:
+            place = {"content": row.content, "renderer": row.renderer, "motion": row.motion}
+            place |= {"factor": row.factor, "noise": row.noise}
+            level = levels.setdefault(tuple(place.values()), place)
+            name = "this" if row.method == own else row.method
+            for key in ("ssim", "psnr", "gain"):
+                value = getattr(row, key)
+                if not math.isnan(value):
+                    level.setdefault(key, {})[name] = round(value, 4)
+        made = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        told = {key: made[key] for key in ("version", "scenes", "size", "seed", "held_out") if key in made}
+        found[path.stem] = {**told, "levels": list(levels.values())}
+    return found
 
 
 def _by_subset(scores: dict[str, float]) -> dict[str, Any]:

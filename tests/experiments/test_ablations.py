@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "ablations"
@@ -36,37 +37,51 @@ def test_each_differs_from_the_base_in_what_it_says(script):
 
 
 def test_the_table_has_a_line_a_network_and_the_mean_over_renderers(script):
-    cells = [("base", "fourier", 0.5), ("base", "project", 0.7), ("adam", "fourier", 1)]
+    cells = [("base", "0", 0.5), ("base", "0", 0.7), ("base", "3", 0.2), ("adam", "0", 1), ("adam", "3", 0.1)]
     rows = [
-        {"method": name, "motion": "0.10", "factor": "10.0", "renderer": renderer, "gain": str(value)}
-        for name, renderer, value in cells
+        {"method": name, "motion": "0.10", "factor": "10.0", "noise": noise, "gain": str(value)}
+        for name, noise, value in cells
     ]
     lines = list(script.table(rows, ["base", "adam"], "gain"))
-    assert lines[0] == "| network | 0.1 px ×10 |"
-    assert lines[2:] == ["| base | 0.600 |", "| adam | 1.000 |"]
+    assert lines[0] == "| network | 0.1 px ×10 | 0.1 px ×10, noise 3 |"
+    assert lines[2:] == ["| base | 0.600 | 0.200 |", "| adam | 1.000 | 0.100 |"]
 
 
-def test_an_ablation_that_is_none_is_named(script, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["run.py", "adma"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("adma", "no ablation is called 'adma'"),
+        ("adma@10", "no ablation is called 'adma'"),
+        ("base@", "after the @ stands a number of steps"),
+        ("base@0", "after the @ stands a number of steps"),
+        ("base@ten", "after the @ stands a number of steps"),
+    ],
+)
+def test_a_name_that_means_nothing_is_refused(script, monkeypatch, capsys, name, message):
+    monkeypatch.setattr("sys.argv", ["run.py", name])
     with pytest.raises(SystemExit):
         script.main()
-    assert "no ablation is called 'adma'" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_two_short_trainings_end_in_a_table(script, monkeypatch, tmp_path, capfd):
     """The whole way, on the network of the smoke configuration."""
+    names = ["base", "lambda-0", "base@1"]
     smoke = yaml.safe_load((FOLDER.parent / "smoke.yaml").read_text())
     smoke["trainer"] |= {"limit_val_batches": 0, "max_steps": 2}
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(smoke))
     (tmp_path / "lambda-0.yaml").write_text("model: {loss_weight: 0.0}\n")
     monkeypatch.setattr(script, "HERE", tmp_path)
     monkeypatch.setattr(script, "MOTIONS", "1")
+    monkeypatch.setattr(script, "NOISES", "1")
     monkeypatch.setattr(script, "GAIN_MOTIONS", "1")
     monkeypatch.setattr(script, "GAIN_FACTORS", "2")
-    monkeypatch.setattr("sys.argv", ["run.py", "--out", str(tmp_path / "out"), "--count", "1"])
+    monkeypatch.setattr("sys.argv", ["run.py", "--out", str(tmp_path / "out"), "--count", "1", *names])
     script.main()
     text = (tmp_path / "out" / "RESULTS.md").read_text()
-    assert text.count("| base |") == text.count("| lambda-0 |") == 2
+    assert all(text.count(f"| {name} |") == 3 for name in names)
+    done = [torch.load(tmp_path / "out" / name / "checkpoints" / "last.ckpt") for name in names]
+    assert [checkpoint["global_step"] for checkpoint in done] == [2, 2, 1]
     # Trained once: a second call measures alone.
     trained = (tmp_path / "out" / "base" / "checkpoints" / "last.ckpt").stat().st_mtime_ns
     script.train("base", tmp_path / "out", [])

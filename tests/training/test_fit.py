@@ -160,6 +160,40 @@ def test_export(smoke, tmp_path, capsys):
     assert str(smoke) not in json.dumps(card)
 
 
+def test_export_puts_the_scores_of_an_evaluation_into_the_card(smoke, tmp_path, capsys):
+    source, measured = smoke / "checkpoints" / "last.ckpt", tmp_path / "measured"
+    options = ["--methods", f"mine={source},other={source}", "--count", "1", "--size", "64x64"]
+    command = ["evaluate", "subpixel", "--levels", "0.1,1", "--out", str(measured), "--no-gain"]
+    assert main([*command, *options]) == 0
+    target = tmp_path / "mine.safetensors"
+    export = ["export", str(source), str(target), "--evaluation", str(measured)]
+    assert main([*export, "--column", "mine"]) == 0
+    found = json.loads(target.with_suffix(".json").read_text())["evaluation"]
+    assert list(found) == ["subpixel"]
+    assert found["subpixel"]["size"] == [64, 64]
+    assert found["subpixel"]["scenes"] == 1
+    with (measured / "subpixel.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    levels = found["subpixel"]["levels"]
+    assert [(level["renderer"], level["motion"]) for level in levels] == [
+        (renderer, motion) for renderer in ("fourier", "project") for motion in (0.1, 1.0)
+    ]
+    for level in levels:
+        of_level = {
+            row["method"]: float(row["ssim"])
+            for row in table
+            if row["renderer"] == level["renderer"] and float(row["motion"]) == level["motion"]
+        }
+        of_level["this"] = of_level.pop("mine")
+        assert level["ssim"] == pytest.approx(of_level, abs=1e-4)
+    # Which of several is the card's network is not guessed.
+    capsys.readouterr()
+    assert main(export) == 2
+    assert "it has several methods; give --column one of mine, other" in capsys.readouterr().err
+    assert main([*export, "--column", "nobody"]) == 2
+    assert "none of its methods is 'nobody'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -172,6 +206,8 @@ def test_export(smoke, tmp_path, capsys):
             "cannot save /proc/self/o.safetensors",
             marks=pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="root may write anywhere else"),
         ),
+        (["LAST", "o.safetensors", "--evaluation", "."], ". holds no measurement of mm evaluate"),
+        (["LAST", "o.safetensors", "--column", "x"], "give --evaluation FOLDER too"),
         (["LAST", "o.safetensors", "--card", "novalue"], "--card takes KEY=VALUE, got 'novalue'"),
     ],
 )
