@@ -67,7 +67,7 @@ def structure(prediction: Tensor, target: Tensor) -> Tensor:
     """Return 1 − SSIM (Wang et al. 2004), the mean over samples, channels and pixels, as a float32 scalar.
 
     L1 takes a blurred edge for nearly right; this does not. Beside L1 as in Zhao et al., "Loss Functions for
-    Image Restoration with Neural Networks" (2017). Frames are continued by reflection, as where it is measured.
+    Image Restoration with Neural Networks" (2017). Frames are continued by reflection.
 
     Args:
         prediction: Ŷ, (B, 3, H, W), unclamped, H and W at least 6 px.
