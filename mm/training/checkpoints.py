@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import signal
@@ -20,6 +19,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from mm.errors import InputError
+from mm.files import replacing
 
 # A scheduler ends a job with the first, and warns before that with the second, where it is asked to.
 STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
@@ -51,20 +51,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         place = Path(path)
-        # One name for a checkpoint, so that what a kill left is overwritten by the next save. The ending is
-        # not .ckpt: nothing that looks for checkpoints finds it.
-        partial = place.with_name(f".{place.name}.partial")
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            with open(partial, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            # Mapped, not read: this costs a look at the file's index, not at its tensors.
-            torch.load(partial, map_location="cpu", weights_only=True, mmap=True)
-            os.replace(partial, place)
+            with replacing(place) as partial:
+                with open(partial, "wb") as file:
+                    torch.save(checkpoint, file)
+                # Mapped, not read: this costs a look at the file's index, not at its tensors.
+                torch.load(partial, map_location="cpu", weights_only=True, mmap=True)
         except pickle.UnpicklingError as error:
-            partial.unlink(missing_ok=True)
             kind = re.search(r"GLOBAL (\S+)", str(error))
             raise InputError(
                 f"{place} was not written: it would hold more than tensors and plain values"
@@ -72,23 +66,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 + ", and could not be read back safely; remove the callback that keeps it in its state"
             ) from error
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise InputError(f"cannot write the checkpoint {place}: {error.strerror or error}") from error
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        _sync_folder(place.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk, so that it also outlives a power cut. Windows cannot open a folder."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class LastCheckpoint(ModelCheckpoint):

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mm.errors import InputError
 from mm.networks import MagnificationNetwork, NetworkConfig, load
-from mm.training.losses import PAPER_WEIGHT, Representations, loss_terms, structure, total_loss
+from mm.training.losses import PAPER_WEIGHT, Representations, log_l1, loss_terms, structure, total_loss
 from mm.training.muon import Muon, hidden_and_other
 from mm.training.schedule import Schedule, rate_fraction
 from mm.training.scores import SubsetScores
@@ -43,6 +43,8 @@ class MagnificationModule(pl.LightningModule):
         betas: Adam's decay rates of the mean and of the square.
         weight_decay: L2 penalty, added to the gradient as Adam does.
         loss_weight: λ of the texture and shape terms.
+        image_loss: ``l1`` with the true magnified frame (the paper), or ``log``, in which every sample's
+            error counts relative to itself; see :func:`mm.training.losses.log_l1`.
         ssim_weight: of 1 − SSIM with the true magnified frame, beside its L1; 0 in the paper.
         warmup_steps: optimiser steps over which the learning rate rises linearly.
         schedule: ``constant``, or ``cosine`` down to ``final_learning_rate``.
@@ -83,6 +85,7 @@ class MagnificationModule(pl.LightningModule):
         gain_samples: int = 32,
         initial_weights: str | None = None,
         optimizer: Literal["adam", "muon"] = "adam",
+        image_loss: Literal["l1", "log"] = "l1",
         ssim_weight: float = 0.0,
     ) -> None:
         super().__init__()
@@ -91,6 +94,7 @@ class MagnificationModule(pl.LightningModule):
         )
         _check(learning_rate > 0, f"model.learning_rate must be above 0, got {learning_rate:g}")
         _check(loss_weight >= 0, f"model.loss_weight must be at least 0, got {loss_weight:g}")
+        _check(image_loss in ("l1", "log"), f"model.image_loss must be l1 or log, got {image_loss!r}")
         _check(ssim_weight >= 0, f"model.ssim_weight must be at least 0, got {ssim_weight:g}")
         _check(warmup_steps >= 0, f"model.warmup_steps must be at least 0 steps, got {warmup_steps}")
         _check(
@@ -117,6 +121,7 @@ class MagnificationModule(pl.LightningModule):
                 "betas": tuple(betas),
                 "weight_decay": weight_decay,
                 "loss_weight": loss_weight,
+                "image_loss": image_loss,
                 "ssim_weight": ssim_weight,
                 "warmup_steps": warmup_steps,
                 "schedule": schedule,
@@ -204,6 +209,8 @@ class MagnificationModule(pl.LightningModule):
         frames = torch.cat([batch["xa"], batch["xb"], batch["xb_perturbed"], batch["y_perturbed"]])
         prediction, features = self._training_forward(self._layout(frames), batch["factor"])
         terms = loss_terms(prediction, batch["y"], features)
+        if self.hparams["image_loss"] == "log":
+            terms["image_log"] = log_l1(prediction, batch["y"])
         if self.hparams["ssim_weight"]:
             terms["structure"] = structure(prediction, batch["y"])
         loss = total_loss(terms, self.hparams["loss_weight"], self.hparams["ssim_weight"])

@@ -57,16 +57,19 @@ def test_training_step_is_the_paper_s_loss(data, tiny, trainer):
     torch.testing.assert_close(run.callback_metrics["train/loss"], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_structure_is_part_of_the_loss_where_it_has_a_weight(data, tiny, trainer):
-    def metrics(weight: float) -> dict:
+def test_other_losses_than_the_paper_s(data, tiny, trainer):
+    def metrics(**options) -> dict:
         pl.seed_everything(0)
         run = trainer(max_steps=1, limit_val_batches=0)
-        run.fit(MagnificationModule(tiny, ssim_weight=weight), data(count=4))
-        return {name: float(value) for name, value in run.callback_metrics.items()}
+        run.fit(MagnificationModule(tiny, **options), data(count=4))
+        return {name.removeprefix("train/"): float(value) for name, value in run.callback_metrics.items()}
 
-    without, with_it = metrics(0.0), metrics(0.5)
-    assert "train/structure" not in without
-    assert with_it["train/loss"] == pytest.approx(without["train/loss"] + 0.5 * with_it["train/structure"])
+    paper, structured, logarithmic = metrics(), metrics(ssim_weight=0.5), metrics(image_loss="log")
+    assert not {"structure", "image_log"} & set(paper)
+    assert structured["loss"] == pytest.approx(paper["loss"] + 0.5 * structured["structure"])
+    # L1 is logged all the same, so that runs can be compared.
+    assert logarithmic["image"] == pytest.approx(paper["image"])
+    assert logarithmic["loss"] == pytest.approx(paper["loss"] - paper["image"] + logarithmic["image_log"])
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -281,6 +284,7 @@ def test_weights_that_are_not_finite_are_not_saved(data, trainer, tiny, tmp_path
     [
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0"),
         ({"loss_weight": -1.0}, "loss_weight must be at least 0, got -1"),
+        ({"image_loss": "l2"}, "image_loss must be l1 or log, got 'l2'"),
         ({"ssim_weight": -1.0}, "ssim_weight must be at least 0, got -1"),
         ({"ema_decay": 1.0}, "ema_decay must be above 0 and below 1, got 1"),
         ({"warmup_steps": -3}, "warmup_steps must be at least 0 steps, got -3"),
