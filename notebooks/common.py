@@ -6,6 +6,7 @@ Environment variables, all optional:
 - ``MM_CLIPS``: a folder with the literature's clips (``baby.mp4``, ``gun.mp4``, …); without it, rendered
   footage alone is used.
 - ``MM_WEIGHTS``: other weights for the learned method: what :func:`mm.load` takes.
+- ``MM_RELEASE``: the 2018 release's weights (.npz), which then stand beside the learned method's.
 
 Frames are (T, 3, H, W) float32 in [0, 1]; displacements px, order (x, y), positive right and down.
 """
@@ -168,6 +169,11 @@ def sine(amplitude: float, frequency: float, times: Tensor) -> Tensor:
     return amplitude * torch.sin(2 * math.pi * frequency * times)
 
 
+def sideways(course: Tensor) -> Tensor:
+    """Return the displacement (T, 2) px of what moves by ``course`` (T,) along x alone."""
+    return torch.stack([course, torch.zeros_like(course)], -1)
+
+
 def clip_path(name: str) -> Path | None:
     """Return the clip ``name`` in the folder that ``MM_CLIPS`` names; None without it, or where it is not.
 
@@ -240,6 +246,14 @@ def read_part(
 def load_network() -> MagnificationNetwork:
     """Return the shipped network, or what ``MM_WEIGHTS`` names, for inference on the CPU."""
     return mm.load(os.environ.get("MM_WEIGHTS") or None, device="cpu")
+
+
+def networks() -> dict[str, MagnificationNetwork]:
+    """Return the networks to be compared, by name: the learned method's, and what ``MM_RELEASE`` names."""
+    found = {"learned": load_network()}
+    if os.environ.get("MM_RELEASE"):
+        found["2018 release"] = mm.load(os.environ["MM_RELEASE"], device="cpu")
+    return found
 
 
 def magnify(method: Magnifier, frames: Tensor) -> Tensor:
@@ -447,6 +461,25 @@ def panels(rows: int, columns: int, width: float = 3.0, height: float = 2.4) -> 
     return figure, axes
 
 
+def closer_look(clips: Mapping[str, Tensor], beyond: Mapping[str, float], factor: float, fps: float) -> Figure:
+    """Draw magnified versions of a clip side by side: the last frame, a detail of it, and an x–t slice.
+
+    Args:
+        clips: (T, 3, H, W) by name, "input" among them.
+        beyond: what :func:`overshoot` measured, by the names of the magnified ones.
+        factor: total gain.
+        fps: frames a second.
+    """
+    figure, axes = panels(3, len(clips), width=3.6, height=2.7)
+    for column, (name, each) in enumerate(clips.items()):
+        note = "" if name == "input" else f"beyond what is there: {beyond[name]:.2f}/255"
+        row = each.shape[-2] // 2
+        draw(axes[0, column], each[-1], name if name == "input" else f"{name}, ×{factor:g}", note)
+        draw(axes[1, column], cut(each[-1], 70, 60, 96, 72), "detail")
+        draw_slice(axes[2, column], each, row, fps, f"x–t at y = {row}")
+    return figure
+
+
 # --- verdicts --------------------------------------------------------------------------------------------
 
 
@@ -536,3 +569,12 @@ class Report:
         path = self.folder / f"{self.name}.json"
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return self.verdict
+
+
+def begin(name: str, title: str) -> tuple[Report, MagnificationNetwork]:
+    """Return what a notebook begins with: its report, and the network of the learned method.
+
+    Args:
+        name, title: see :class:`Report`.
+    """
+    return Report(name, title), load_network()

@@ -29,10 +29,9 @@ from common import (
     Report,
     Set,
     clip_path,
-    cut,
+    closer_look,
     draw,
     draw_difference,
-    draw_slice,
     edges_kept,
     error_in,
     exceeds,
@@ -43,6 +42,7 @@ from common import (
     panels,
     read_part,
     seconds,
+    sideways,
     sine,
     ssim_in,
 )
@@ -86,8 +86,7 @@ print(f"compared: {how}")
 # A disc and a post swing against each other, recorded without noise.
 
 # %%
-swing = sine(MOTION, 2.5, seconds(FRAMES, FPS))
-swing = torch.stack([swing, torch.zeros_like(swing)], -1)
+swing = sideways(sine(MOTION, 2.5, seconds(FRAMES, FPS)))
 stage = (
     Set(80, 112, seed=4)
     .disc("disc", 34, 40, 18, (0.2, 0.3, 0.45))
@@ -204,14 +203,7 @@ if path is not None:
     frames = read_part(path, first=0, frames=24, roi=(260, 40, 480, 360), scale=0.5)
     outputs = {name: magnify(LearnedMagnifier(network, FACTOR), frames) for name, network in networks.items()}
     beyond = {name: overshoot(output, frames, REACH) for name, output in outputs.items()}
-    figure, axes = panels(3, 3, width=3.6, height=2.7)
-    row = frames.shape[-2] // 2
-    for column, (name, each) in enumerate({"input": frames, **outputs}.items()):
-        note = "" if name == "input" else f"beyond what is there: {beyond[name]:.2f}/255"
-        draw(axes[0, column], each[-1], name if name == "input" else f"{name}, ×{FACTOR:g}", note)
-        draw(axes[1, column], cut(each[-1], 70, 60, 96, 72), "detail")
-        draw_slice(axes[2, column], each, row, FPS, f"x–t at y = {row}")
-    report.save(figure, "baby")
+    report.save(closer_look({"input": frames, **outputs}, beyond, FACTOR, FPS), "baby")
     report.judge(
         f"baby.mp4, {how}",
         "the linear manipulator is more prone to noise and to values that the picture does not hold",

@@ -22,13 +22,12 @@
 # *after* magnification: the factor is varied too.
 
 # %%
-import torch
 from common import (
     Footage,
-    Report,
     Set,
+    begin,
     clip_path,
-    cut,
+    closer_look,
     draw,
     draw_difference,
     draw_slice,
@@ -36,13 +35,13 @@ from common import (
     error_in,
     exceeds,
     grown,
-    load_network,
     magnify,
     near_edges,
     overshoot,
     panels,
     read_part,
     seconds,
+    sideways,
     sine,
     ssim_in,
 )
@@ -53,12 +52,10 @@ from mm.methods import LearnedMagnifier, PhaseMagnifier
 FPS, FRAMES, MOTION = 30.0, 12, 0.3  # frames a second; one period at 2.5 Hz; px
 FACTOR, FACTORS = 20.0, (5.0, 10.0, 20.0, 30.0)  # the paper's factor for the baby, and others
 NEAR, FROM, TO = 4, 5, 16  # px from the edges
-report = Report("figure04", "edges and occlusion against phase-based")
-network = load_network()
+report, network = begin("figure04", "edges and occlusion against phase-based")
 
 # %%
-swing = sine(MOTION, 2.5, seconds(FRAMES, FPS))
-swing = torch.stack([swing, torch.zeros_like(swing)], -1)
+swing = sideways(sine(MOTION, 2.5, seconds(FRAMES, FPS)))
 footage: Footage = (
     Set(80, 128, seed=4)
     .disc("disc", 36, 40, 20, (0.2, 0.3, 0.45))
@@ -175,14 +172,7 @@ if path is not None:
     frames = read_part(path, first=0, frames=30, roi=(260, 40, 480, 360), scale=0.5)
     outputs = both(frames, FACTOR)
     beyond = {name: overshoot(output, frames, REACH) for name, output in outputs.items()}
-    row = frames.shape[-2] // 2
-    figure, axes = panels(3, 3, width=3.6, height=2.7)
-    for column, (name, each) in enumerate({"input": frames, **outputs}.items()):
-        note = "" if name == "input" else f"beyond what is there: {beyond[name]:.2f}/255"
-        draw(axes[0, column], each[-1], name if name == "input" else f"{name}, ×{FACTOR:g}", note)
-        draw(axes[1, column], cut(each[-1], 70, 60, 96, 72), "detail")
-        draw_slice(axes[2, column], each, row, FPS, f"x–t at y = {row}")
-    report.save(figure, "baby")
+    report.save(closer_look({"input": frames, **outputs}, beyond, FACTOR, FPS), "baby")
     report.judge(
         "baby.mp4",
         "the learned output has fewer values that the picture does not hold (ringing, noise)",

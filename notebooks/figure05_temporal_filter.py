@@ -15,8 +15,8 @@
 # %%
 import torch
 from common import (
-    Report,
     Set,
+    begin,
     clip_path,
     course,
     cut,
@@ -26,13 +26,13 @@ from common import (
     edges_kept,
     error_in,
     exceeds,
-    load_network,
     magnify,
     near_edges,
     panels,
     parts_of,
     read_part,
     seconds,
+    sideways,
     sine,
     spectrum,
     ssim_in,
@@ -47,15 +47,14 @@ WANTED, UNWANTED = 3.0, 9.0  # Hz
 BAND = Band(2.0, 4.5, FPS)
 FACTOR = 15.0
 NEAR = 4  # px from the edges
-report = Report("figure05", "with and without temporal filter")
-network = load_network()
+report, network = begin("figure05", "with and without temporal filter")
 
 # %%
 times = seconds(FRAMES, FPS)
 good, bad, drift = sine(0.2, WANTED, times), sine(0.08, UNWANTED, times), 0.15 * times  # px
 motion = good + bad + drift
 footage = Set(72, 96, seed=4).disc("disc", 46, 36, 20, (0.25, 0.4, 0.55)).film(
-    FPS, {"disc": torch.stack([motion, torch.zeros_like(motion)], -1)}, noise=0.5
+    FPS, {"disc": sideways(motion)}, noise=0.5
 )
 expected = {"static": FACTOR * motion, "temporal": motion + (FACTOR - 1) * good}
 

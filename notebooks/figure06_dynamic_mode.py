@@ -19,8 +19,8 @@
 # %%
 import torch
 from common import (
-    Report,
     Set,
+    begin,
     clip_path,
     course,
     cut,
@@ -31,7 +31,6 @@ from common import (
     error_in,
     exceeds,
     grown,
-    load_network,
     magnify,
     near_edges,
     overshoot,
@@ -52,8 +51,7 @@ FPS, FRAMES, ENDS = 30.0, 40, 8
 FACTOR = 8.0  # the paper's for the cat toy and the gun
 SPEED, VIBRATION, RATE = 20.0, 0.2, 5.0  # px/s along x; px along y, Hz
 NEAR, AROUND = 4, 12  # px from the edges
-report = Report("figure06", "dynamic mode against acceleration magnification")
-network = load_network()
+report, network = begin("figure06", "dynamic mode against acceleration magnification")
 
 # %%
 times = seconds(FRAMES, FPS)

@@ -19,12 +19,11 @@ import matplotlib.pyplot as plt
 import torch
 from common import (
     Footage,
-    Report,
+    begin,
     clip_path,
     course,
     draw,
     draw_slice_down,
-    load_network,
     magnify,
     panels,
     parts_of,
@@ -49,8 +48,7 @@ BANDS = {"E": (72.0, 92.0), "A": (100.0, 120.0)}  # Hz, the paper's, by the stri
 STEEP = 4  # order of the Butterworth filter: 110 Hz is to be kept out of a band that ends at 92 Hz
 SETTLED = 24  # frames at either end in which a filter of this width has seen too little of the clip
 
-report = Report("figure07", "frequency selection on strings")
-network = load_network()
+report, network = begin("figure07", "frequency selection on strings")
 
 # %% [markdown]
 # ## Three strings whose motion is known

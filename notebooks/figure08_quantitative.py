@@ -20,10 +20,9 @@ import os
 
 import matplotlib.pyplot as plt
 import torch
-from common import Report, load_network
+from common import Report, networks
 from torch import Tensor
 
-import mm
 from mm.evaluation import noise, random_texture, soft_mask, subpixel
 from mm.evaluation.comparison import Row, compare
 from mm.evaluation.contenders import BASELINE, Contender, Filtered, Network, contenders
@@ -39,9 +38,10 @@ NOISES = None if everything else (0.1, 1.0, 10.0)
 report = Report("figure08", "quantitative: sub-pixel motion and noise")
 device = torch.device("cpu")
 # The input itself, which shows what doing nothing scores, and the phase-based method.
-methods: list[Contender | Filtered] = [*contenders(["phase"], device, clips=True), Network("learned", load_network())]
-if os.environ.get("MM_RELEASE"):
-    methods.append(Network("2018 release", mm.load(os.environ["MM_RELEASE"])))
+methods: list[Contender | Filtered] = [
+    *contenders(["phase"], device, clips=True),
+    *(Network(name, network) for name, network in networks().items()),
+]
 
 # %% [markdown]
 # ## The scenes

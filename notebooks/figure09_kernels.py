@@ -12,15 +12,13 @@
 # even picture (a derivative has none, a blur all), and whether it prefers a direction.
 
 # %%
-import os
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import torch
-from common import Report, load_network, panels
+from common import Report, networks, panels
 from torch import Tensor
 
-import mm
 from mm.evaluation import random_scene, random_texture
 from mm.evaluation.content import Pictures
 from mm.evaluation.kernels import Kernels, kernel_pictures, measure_kernels
@@ -32,9 +30,6 @@ DIRECTED = 0.35  # a preference for a direction: a Gaussian's derivative has 1/2
 SIMPLE = 1.5  # spread × mean frequency: what has more is no filter that has a name
 
 report = Report("figure09", "linear kernels of the encoder")
-networks = {"learned": load_network()}
-if os.environ.get("MM_RELEASE"):
-    networks["2018 release"] = mm.load(os.environ["MM_RELEASE"])
 
 # %% [markdown]
 # ## The kernels
@@ -54,7 +49,7 @@ def cutout(seed: int, index: int, number: int) -> Tensor:
 
 
 pictures = kernel_pictures(Pictures(photograph, cutout), seed=9, count=COUNT)
-found = {name: measure_kernels(network.encode, pictures) for name, network in networks.items()}
+found = {name: measure_kernels(network.encode, pictures) for name, network in networks().items()}
 for name, parts in found.items():
     for part, kernels in parts.items():
         best = kernels.explained[kernels.best(BEST)]

@@ -15,7 +15,7 @@
 # %%
 import matplotlib.pyplot as plt
 import torch
-from common import Report, load_network, panels, seconds
+from common import begin, panels, seconds
 from scipy.interpolate import CubicSpline
 from scipy.signal import butter, sosfiltfilt
 from torch import Tensor
@@ -31,8 +31,8 @@ HIGH_PASS = 1.0  # Hz, below which the integrated acceleration is drift
 SETTLED = 8  # frames at either end in which the high-pass has seen too little
 SENSOR_NOISE, OFFSET = 0.01, 0.03  # of the acceleration's root mean square
 
-report = Report("figure10", "physical accuracy")
-methods = [Baseline(), Network("learned", load_network())]
+report, network = begin("figure10", "physical accuracy")
+methods = [Baseline(), Network("learned", network)]
 
 # %% [markdown]
 # ## The clip, and the motion in its magnified version

@@ -14,15 +14,14 @@
 import matplotlib.pyplot as plt
 import torch
 from common import (
-    Report,
     Set,
+    begin,
     clip_path,
     course,
     draw,
     draw_slice,
     draw_slice_down,
     grown,
-    load_network,
     magnify,
     overshoot,
     panels,
@@ -42,8 +41,7 @@ FACTORS = (5.0, 10.0, 20.0, 35.0, 50.0)
 MODERATE = 20.0  # the paper's limit
 BAND = Band(1.5, 6.0, FPS)
 
-report = Report("figure11", "a temporal filter at growing factors")
-network = load_network()
+report, network = begin("figure11", "a temporal filter at growing factors")
 
 # %%
 times = seconds(FRAMES, FPS)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.cli.compare_files import INPUT, VIDEO, write
-from mm.cli.compare_setup import Contender, Setup, checked
+from mm.cli.compare_files import INPUT, PAGE, VIDEO, write
+from mm.cli.compare_setup import Contender, Setup, as_typed, checked
 from mm.cli.notices import refusals_as_lines, warnings_as_lines
 from mm.errors import ClipWarning, InputError
 from mm.methods import clip
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mm.evaluation.motion_line import MotionMap
     from mm.evaluation.report import Method
     from mm.evaluation.views import Place
+
+FAILED = 1  # the exit code where some methods worked and others did not
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,11 +99,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     """Magnify the clip with every method, and write the video, the slices and the page.
 
     A method that cannot work on this clip is named with its reason, on the page and on the terminal; the
     others are compared.
+
+    Returns:
+        The exit code: 0, or 1 if a method did not work.
 
     Raises:
         InputError: for arguments that cannot be used, before any work; or if no method worked.
@@ -141,6 +146,14 @@ def run(args: argparse.Namespace) -> None:
     if not args.quiet:
         print(chosen)
         print(f"{args.out}/: {', '.join(files)}")
+    failed = [method.name for method in table if not method.worked]
+    if failed:
+        print(
+            f"mm: error: {len(failed)} of {len(table)} methods did not work: {', '.join(failed)}; {PAGE} has "
+            "the reason beside the others' results",
+            file=sys.stderr,
+        )
+    return FAILED if failed else 0
 
 
 def _map(setup: Setup) -> tuple[MotionMap, str]:
@@ -249,7 +262,7 @@ def _magnify(setup: Setup, contender: Contender, said: dict[str, type[Warning]])
                 progress=not args.quiet and sys.stdout.isatty(),
             )
         except InputError as error:
-            failure = str(error)
+            failure = as_typed(str(error), contender.name)
     for warning in caught:
         text = str(warning.message)
         if issubclass(warning.category, ClipWarning):

@@ -53,15 +53,20 @@ def write(
     Returns:
         The names of all files.
     """
-    from mm.cli.slice import draw
+    from mm.cli.slice import captured, draw
     from mm.evaluation.report import Page, page
 
     args, out = setup.args, setup.args.out
     labels = [panel.name if not panel.more else f"{panel.name} {panel.more}" for panel in panels]
     slices = {along: views.slices(along) for along in SLICES}
     span = "" if views.span is None else f"frames {views.span[0]} to {views.span[1]} of {views.frames}"
+    captions = [label + (f", {span}" if span else "") for label in labels]
     for along, name in SLICES.items():
-        draw(slices[along], [label + (f", {span}" if span else "") for label in labels], out / name)
+        if args.fps is None:
+            draw(slices[along], captions, out / name)
+        else:
+            timed = [captured(each, float(setup.info.rate), args.fps) for each in slices[along]]
+            draw(timed, captions, out / name, "capture")
     files = [PAGE, VIDEO, *(method.path for method in table if method.worked), *SLICES.values(), SETTINGS]
     parameters = _parameters(setup, views.frames, cuts)
     if said:

@@ -193,9 +193,17 @@ def _with_options(contenders: list[Contender], texts: Sequence[str]) -> list[Con
         shared = {option: value for option, value in for_all.items() if option in has[each.name]}
         options = {**shared, **own.get(each.name, {})}
         if options:
-            convert(each.method, options)  # Only to know now that they can be used.
+            try:
+                convert(each.method, options)  # Only to know now that they can be used.
+            except InputError as error:
+                raise InputError(as_typed(str(error), each.name)) from None
         made.append(replace(each, options=options))
     return made
+
+
+def as_typed(advice: str, name: str) -> str:
+    """What a method advises for ``mm magnify``, as it is typed here: with its name before its options."""
+    return re.sub(r"--option (?=\w+=)", f"-o {name}.", advice)
 
 
 def _line(args: argparse.Namespace) -> tuple[int | None, int | None]:

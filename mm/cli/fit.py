@@ -32,6 +32,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
+from mm.cli.class_paths import check_arguments, refused_generator
 from mm.cli.ranks import check_ranks
 from mm.data import MagnificationDataModule
 from mm.errors import InputError
@@ -84,7 +85,9 @@ class MagnificationCLI(LightningCLI):
             self.config[command]["weights_only"] = True
 
     def before_instantiate_classes(self) -> None:
-        """Let Weights & Biases, if the configuration asks for it, keep its files in the run's folder."""
+        """Look for what the parser has not seen; let Weights & Biases keep its files in the run's folder."""
+        command = self.config.get("subcommand")
+        check_arguments(self.config[command] if command else self.config)
         trainer = self._get(self.config, "trainer")
         loggers = trainer.get("logger")
         for logger in loggers if isinstance(loggers, list) else [loggers]:
@@ -260,7 +263,7 @@ def build(arguments: list[str], run: bool = True) -> MagnificationCLI:
             run=run,
         )
     except ArgumentError as error:
-        raise InputError(_one_line(str(error))) from error
+        raise InputError(refused_generator(str(error)) or _one_line(str(error))) from error
 
 
 def _parser_options(run: bool) -> dict[str, Any]:

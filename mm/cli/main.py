@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, or 2 for an input that cannot be used.
+    """Run one command and return its exit code: 0, 1 for work done in part, 2 for an unusable input.
 
     Args:
         argv: the arguments after ``mm``; the process's own if None.

@@ -6,7 +6,7 @@ import argparse
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 import mm.methods  # noqa: F401  (enters the methods that are built in)
 from mm.cli.notices import warnings_as_lines
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
         load_plugins(args.plugins)
     console = Console()
     if args.name is None:
-        table = Table("method", "what it does", "options", expand=True)
+        table = Table(Column("method", no_wrap=True), "what it does", "options", expand=True)
         for name in sorted(methods):
             table.add_row(*map(escape, (name, summary_of(name), ", ".join(options_of(name)))))
         _print(console, table, "mm methods NAME explains a method's options.")
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     if not options:
         console.print("It has no options of its own.")
         return
-    table = Table("option", "type", "default", "what it is", expand=True)
+    table = Table(Column("option", no_wrap=True), "type", "default", "what it is", expand=True)
     for option in options.values():
         texts = (option.name, option.type_name, option.default_text, option.help)
         # A docstring may hold square brackets, which are no markup.

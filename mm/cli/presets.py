@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mm.methods.presets import PRESETS, preset
 
@@ -26,20 +26,22 @@ def run(args: argparse.Namespace) -> None:
     if args.name is not None:
         print("\n".join(_in_full(args.name)))
         return
-    table = Table("preset", "reveals", "method", "mode", "factor", "band", "filter", expand=True)
+    # What is typed is never cut off; a narrow terminal breaks what is revealed into lines.
+    narrow = [Column(name, no_wrap=True) for name in ("preset", "method", "factor", "band", "clip")]
+    table = Table(narrow[0], "reveals", *narrow[1:], expand=True)
     for each in PRESETS.values():
         settings, band = each.settings, "all"
         if settings.low is not None:
             top = f"{settings.high:g} Hz" if settings.high is not None else f"{settings.top:g} × rate"
             band = f"{settings.low:g}–{top}"
-        filtered = "" if settings.low is None else settings.filter
-        table.add_row(
-            each.name, each.reveals, settings.method, settings.mode, f"{settings.factor:g}", band, filtered
-        )
+        least = settings.least_seconds
+        clip = "any" if least is None else f"≥ {least:.2g} s"
+        table.add_row(each.name, each.reveals, settings.method, f"{settings.factor:g}", band, clip)
     console = Console()
     console.print(table)
     console.print(
         "mm magnify IN OUT --preset NAME begins from one; any option beside it replaces its value.\n"
+        "clip: how long it must be in time of capture; several times that shows it better.\n"
         "mm presets NAME shows one in full, with where its values come from.",
         markup=False,
         highlight=False,
@@ -48,9 +50,12 @@ def run(args: argparse.Namespace) -> None:
 
 def _in_full(name: str) -> list[str]:
     chosen = preset(name)
+    least = chosen.settings.least_seconds
+    needs = [] if least is None else [f"needs: {least:.2g} s of clip or more, better several times that"]
     return [
         f"{chosen.name}: {chosen.reveals}",
         *(f"  {line}" for line in chosen.settings.lines()),
+        *needs,
         f"why: {chosen.why}",
         f"change first: {chosen.hint}",
         f"use: mm magnify IN OUT --preset {chosen.name}",

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from mm.cli.notices import warnings_as_lines
 from mm.errors import InputError
+from mm.files import replacing
+from mm.video import open_clip
 from mm.video.slices import Slice, slice_clip
 
 # Dots an inch of the picture: a pixel of the slice is at least one dot at this width.
@@ -20,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     line = parser.add_mutually_exclusive_group(required=True)
     line.add_argument("--row", type=int, metavar="Y", help="take this row of every frame, px from the top")
     line.add_argument("--column", type=int, metavar="X", help="take this column, px from the left")
+    parser.add_argument(
+        "--fps",
+        type=float,
+        metavar="HZ",
+        help="frames per second of capture, if the container's rate is not it, for an axis of that time",
+    )
     parser.add_argument("--start", type=float, metavar="S", help="begin at this time of playback, seconds")
     parser.add_argument("--end", type=float, metavar="S", help="stop before this time of playback, seconds")
     parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture to write")
@@ -32,22 +43,44 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"the picture is written as PNG, got --out {out}; name it .png")
     if not out.absolute().parent.is_dir():
         raise InputError(f"cannot write {out}: there is no folder {out.parent}; make it first")
+    if args.fps is not None and not (math.isfinite(args.fps) and args.fps > 0):
+        raise InputError(f"--fps must be a number above 0 frames a second, got {args.fps:g}")
     with warnings_as_lines():
-        slices = [
-            slice_clip(name, row=args.row, column=args.column, start=args.start, end=args.end)
-            for name in args.inputs
-        ]
-    draw(slices, [name.name for name in args.inputs], out)
-    print(f"{out}: {len(slices[0].times)} frames of {', '.join(str(name) for name in args.inputs)}")
+        slices = [_slice(name, args) for name in args.inputs]
+    draw(slices, [name.name for name in args.inputs], out, "playback" if args.fps is None else "capture")
+    count = len(slices[0].times)
+    print(f"{out}: {count} frame{'s' * (count > 1)} of {', '.join(str(name) for name in args.inputs)}")
 
 
-def draw(slices: list[Slice], labels: list[str], out: Path) -> None:
+def _slice(path: Path, args: argparse.Namespace) -> Slice:
+    found = slice_clip(path, row=args.row, column=args.column, start=args.start, end=args.end)
+    if args.fps is None:
+        return found
+    with open_clip(path) as clip:
+        return captured(found, float(clip.info.rate), args.fps)
+
+
+def captured(part: Slice, playback: float, fps: float) -> Slice:
+    """A slice with its times in seconds of capture.
+
+    Args:
+        part: with times in seconds of playback.
+        playback: frames a second of playback.
+        fps: frames a second of capture.
+    """
+    return replace(part, times=part.times * (playback / fps))
+
+
+def draw(
+    slices: list[Slice], labels: list[str], out: Path, clock: Literal["playback", "capture"] = "playback"
+) -> None:
     """Draw slices above one another, time to the right, the line's pixels upwards as they lie in the frame.
 
     Args:
         slices: one or more, all rows or all columns.
         labels: what to write above each.
         out: the PNG.
+        clock: whether their times are of playback or of capture.
 
     Raises:
         InputError: if the picture cannot be written.
@@ -72,10 +105,10 @@ def draw(slices: list[Slice], labels: list[str], out: Path) -> None:
             extent=(float(times[0]) - step / 2, float(times[-1]) + step / 2, length - 0.5, -0.5),
         )
         axis.set_title(f"{label}: {'row' if part.along == 'x' else 'column'} {part.position}", fontsize=9)
-        axis.set_xlabel("time of playback / s")
+        axis.set_xlabel(f"time of {clock} / s")
         axis.set_ylabel(f"{part.along} / px")
     try:
-        figure.savefig(out)
+        with replacing(out) as new:
+            figure.savefig(new, format="png")
     except OSError as error:
-        out.unlink(missing_ok=True)
         raise InputError(f"cannot write {out}: {error.strerror}; name another folder") from error

@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum) -> list[str]:
-    """The lines that the command prints: what was looked at, the peaks, and how to magnify the first."""
+    """The lines that the command prints: what was looked at, the peaks, and how to magnify the first one
+    whose frequency the clip is long enough to tell."""
     seconds = found.frames / motion.fps
     lines = [
         f"{args.input}: {found.frames} frames at {motion.fps:.4g} a second, {seconds:.3g} s; "
@@ -112,16 +113,20 @@ def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum
         lines.append("no motion above the noise")
     else:
         lines.append(
-            f"{'Hz':>9}  {'px':>7}  {'× noise':>7}  {'at x, y':>11}  {'direction':>9}  {'band / Hz':>13}"
+            f"{'Hz':>9}  {'periods':>7}  {'px':>7}  {'× noise':>7}  {'at x, y':>11}  {'direction':>9}  "
+            f"{'band / Hz':>13}"
         )
         lines += [_row(peak) for peak in found.peaks]
-        lines.append(f"to see {_hertz(found.peaks[0].frequency)} Hz: {command(args, found)}")
+        lines += [_too_short(peak, found.frames) for peak in found.peaks if peak.band is None]
+        told = _told(found)
+        if told is not None:
+            lines.append(f"to see {_hertz(told.frequency)} Hz: {command(args, told)}")
     return lines
 
 
-def command(args: argparse.Namespace, found: MotionSpectrum) -> str:
-    """The line that magnifies the first peak, for a shell."""
-    peak = found.peaks[0]
+def command(args: argparse.Namespace, peak: Peak) -> str:
+    """The line that magnifies a peak that has a band, for a shell."""
+    assert peak.band is not None
     low, high = peak.band
     factor = max(FACTORS[0], min(FACTORS[1], round(SHOWN / peak.amplitude)))
     source: Path = args.input
@@ -138,7 +143,9 @@ def command(args: argparse.Namespace, found: MotionSpectrum) -> str:
 
 
 def draw(motion: BlockMotion, found: MotionSpectrum, name: str, out: Path) -> None:
-    """Draw the spectrum, its peaks and the first one's band, and below where the first few peaks are.
+    """Draw the spectrum, its peaks and the band to begin with, and below where the first few peaks are.
+
+    A peak that the clip is too short for is drawn hollow.
 
     Args:
         motion: what was looked at.
@@ -165,17 +172,19 @@ def draw(motion: BlockMotion, found: MotionSpectrum, name: str, out: Path) -> No
     least = 1e-5  # px, drawn instead of nothing
     axis.plot(frequencies, found.amplitude[shown].clip(least), lw=1.2, label="mean over the frame")
     axis.plot(frequencies, found.floor[shown].clip(least), lw=1, ls="--", color="0.5", label="noise floor")
-    if peaks:
-        axis.axvspan(*peaks[0].band, color="C1", alpha=0.15, lw=0, label="suggested band")
+    told = _told(found)
+    if told is not None and told.band is not None:
+        axis.axvspan(*told.band, color="C1", alpha=0.15, lw=0, label="suggested band")
     for peak in found.peaks:
         height_there = float(_at(found, peak.frequency))
-        axis.plot(peak.frequency, height_there, "o", color="C3", ms=4)
+        axis.plot(peak.frequency, height_there, "o", color="C3", ms=4, mfc="C3" if peak.band else "none")
         axis.annotate(
-            f"{_hertz(peak.frequency)} Hz",
+            f"{_hertz(peak.frequency)} Hz" if peak.band else f"{peak.periods:.1f} periods: too few to tell",
             (peak.frequency, height_there),
-            (0, 6),
+            (0, 6) if peak.band else (6, 2),
             textcoords="offset points",
-            ha="center",
+            # A peak of few periods lies at the left end.
+            ha="center" if peak.band else "left",
             fontsize=8,
         )
     axis.set_yscale("log")
@@ -228,13 +237,28 @@ def _draw_place(figure: Any, axis: Any, motion: BlockMotion, peak: Peak) -> None
 
 
 def _row(peak: Peak) -> str:
-    low, high = peak.band
+    band = "too short" if peak.band is None else f"{peak.band[0]:g}–{peak.band[1]:g}"
     place = f"{peak.x:.0f}, {peak.y:.0f}"
-    text = f"{_hertz(peak.frequency):>9}  {peak.amplitude:>7.3g}  {peak.ratio:>7.3g}  {place:>11}  "
-    text += f"{f'{peak.angle:.0f}°':>9}  {f'{low:g}–{high:g}':>13}"
+    text = f"{_hertz(peak.frequency):>9}  {peak.periods:>7.1f}  {peak.amplitude:>7.3g}  {peak.ratio:>7.3g}  "
+    text += f"{place:>11}  {f'{peak.angle:.0f}°':>9}  {band:>13}"
     if peak.harmonic_of is not None:
         text += f"  {round(peak.frequency / peak.harmonic_of)} × {_hertz(peak.harmonic_of)} Hz"
     return text
+
+
+def _told(found: MotionSpectrum) -> Peak | None:
+    """The first peak that the clip is long enough for."""
+    return next((peak for peak in found.peaks if peak.band is not None), None)
+
+
+def _too_short(peak: Peak, frames: int) -> str:
+    from mm.evaluation.spectrum import LEAST_PERIODS
+
+    needed = math.ceil(LEAST_PERIODS / peak.periods * frames)
+    return (
+        f"{_hertz(peak.frequency)} Hz: the clip is too short to tell, it holds {peak.periods:.1f} periods, "
+        f"which may as well be a drift; {LEAST_PERIODS:g} of them take {needed} frames or more"
+    )
 
 
 def _hertz(frequency: float) -> str:

@@ -157,8 +157,8 @@ def block_motion(
             advance(len(ticks))
     if len(pts) < LEAST_FRAMES:
         raise InputError(
-            f"{path} has {len(pts)} frames to look at, and a spectrum needs at least {LEAST_FRAMES}; "
-            "give a longer clip"
+            f"{path} has {len(pts)} frame{'s' * (len(pts) != 1)} to look at, and a spectrum needs at least "
+            f"{LEAST_FRAMES}; give a longer clip"
         )
     assert picture is not None
     moved, texture, followed = tracker.finish()

@@ -8,6 +8,8 @@ the noise is what the median of its own spectrum shows, which a few peaks do not
 A peak is what stands out of the running median of the averaged spectrum by more than the spectrum's own
 scatter allows. Its amplitude is that of the sinusoid where it is strongest, so it does not depend on how much
 of the frame moves; see :class:`Peak`.
+
+All of it is reckoned in periods in the clip, not in Hz, so what is found does not depend on the frame rate.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ NEIGHBOURS = 8  # bins to either side whose median is the noise floor
 OUTSTANDING = 5.0  # scatters of the logarithm that a peak must stand above the floor
 LEAST_RATIO = 1.25  # of a peak's power over the floor's
 LEAST_AMPLITUDE = 0.002  # px: below this, compression and rounding move what stands still
-SLOWEST = 1.5  # bins: what has fewer periods in the clip is not told from a trend
+SLOWEST = 1.5  # periods in the clip: what has fewer is not told from a trend
+LEAST_PERIODS = 3.0  # in the clip, from which on a frequency is told: a drift that bends seems to have fewer
 MOST_PEAKS = 8
 HARMONICS = 6  # the highest that is named
 BAND = 0.15  # of the peak's frequency, to either side, at least BAND_BINS
@@ -44,6 +47,7 @@ class Peak:
 
     Attributes:
         frequency: Hz.
+        periods: of it in the clip. Below :data:`LEAST_PERIODS` the clip is too short to tell a frequency.
         amplitude: px, of the sinusoid (half of peak to peak) along its main direction, where it is strongest:
             the mean over the blocks round there that have at least half of its power.
         ratio: power over the noise floor's, of the average over all blocks.
@@ -51,18 +55,20 @@ class Peak:
         y: px of the clip.
         angle: degrees from x toward y (clockwise on the screen), in (−90, 90]: the main direction.
         harmonic_of: Hz, the stronger peak that this is a whole multiple of; None if of none.
-        band: (low, high) Hz for a temporal filter that is to show it; see :func:`suggested_band`.
+        band: (low, high) Hz for a temporal filter that is to show it, see :func:`suggested_band`; None if the
+            clip is too short to tell.
         blocks: (rows, columns) px, the amplitude in each block, 0 where too little is to be followed.
     """
 
     frequency: float
+    periods: float
     amplitude: float
     ratio: float
     x: float
     y: float
     angle: float
     harmonic_of: float | None
-    band: tuple[float, float]
+    band: tuple[float, float] | None
     blocks: Floats
 
 
@@ -97,18 +103,16 @@ def motion_spectrum(motion: BlockMotion, most: int = MOST_PEAKS) -> MotionSpectr
         most: peaks that are returned at most.
     """
     frames, rows, columns, _ = motion.displacement.shape
-    resolution = motion.fps / frames
     signals, known = _along_texture(motion)
     signals = detrend(signals, axis=0)
     window = get_window("hann", frames)
     signals *= 2 / window.sum() * window[:, None]
     length = PADDING * frames
-    frequencies = np.fft.rfftfreq(length, 1 / motion.fps)
-    bins = frequencies / resolution
+    bins = np.arange(length // 2 + 1) / PADDING
 
     # A part at a time: the transforms of all blocks of a long clip would not fit into memory.
     noise = np.zeros(signals.shape[1])
-    total = np.zeros(len(frequencies))
+    total = np.zeros(len(bins))
     for part in np.array_split(np.arange(signals.shape[1]), max(1, signals.size // 2**20)):
         power = np.abs(np.fft.rfft(signals[:, part], length, axis=0)) ** 2
         # White noise of variance s² has the mean power 4 s² Σw² / (Σw)², and a median of ln 2 times that.
@@ -124,16 +128,17 @@ def motion_spectrum(motion: BlockMotion, most: int = MOST_PEAKS) -> MotionSpectr
     grid = confidence.reshape(rows, columns, 2)
     found = []
     for place, top in _summits(mean, _outstanding(mean, floor, bins)):
-        frequency, power_there = _vertex(mean, top, frequencies[1])
-        peak = _locate(motion, signals, grid, frequency, float(power_there / max(floor[place], 1e-12)))
+        periods, power_there = _vertex(mean, top, bins[1])
+        peak = _locate(motion, signals, grid, periods, float(power_there / max(floor[place], 1e-12)))
         if peak.amplitude >= LEAST_AMPLITUDE:
             found.append(peak)
     found.sort(key=lambda peak: -peak.ratio)
+    resolution = motion.fps / frames
     return MotionSpectrum(
-        frequencies=frequencies,
+        frequencies=bins * resolution,
         amplitude=np.sqrt(mean),
         floor=np.sqrt(floor),
-        peaks=_name_harmonics(found, resolution)[:most],
+        peaks=_name_harmonics(found)[:most],
         frames=frames,
         resolution=resolution,
         textured=float((weight > 0).mean()),
@@ -239,14 +244,15 @@ def _vertex(mean: Floats, place: int, step: float) -> tuple[float, float]:
     return float((place + shift) * step), math.exp(top - (below - above) * shift / 4)
 
 
-def _locate(motion: BlockMotion, signals: Floats, confidence: Floats, frequency: float, ratio: float) -> Peak:
+def _locate(motion: BlockMotion, signals: Floats, confidence: Floats, periods: float, ratio: float) -> Peak:
     """Measure a peak in each block, and where it is strongest."""
     rows, columns = confidence.shape[:2]
-    resolution = motion.fps / len(signals)
+    frames = len(signals)
+    frequency = periods * motion.fps / frames
     # Beside the peak, as far as the window's main lobe reaches: the noise that stands under it.
-    beside = frequency + resolution * np.array([-6, -5, -4, -3, 3, 4, 5, 6])
-    beside = beside[(beside > resolution) & (beside < motion.fps / 2)]
-    turns = np.outer(np.append(frequency, beside), np.arange(len(signals))) / motion.fps
+    beside = periods + np.array([-6, -5, -4, -3, 3, 4, 5, 6])
+    beside = beside[(beside > 1) & (beside < frames / 2)]
+    turns = np.outer(np.append(periods, beside), np.arange(frames)) / frames
     found = np.exp(-2j * np.pi * turns) @ signals
     waves = found[0].reshape(rows, columns, 2)
     under = np.median(np.abs(found[1:]) ** 2, axis=0).reshape(rows, columns, 2) if len(beside) else 0.0
@@ -270,13 +276,14 @@ def _locate(motion: BlockMotion, signals: Floats, confidence: Floats, frequency:
     half_axis = _half_axis(xy) * np.sqrt(whole / np.maximum((np.abs(waves) ** 2).sum(-1), 1e-30))
     return Peak(
         frequency=frequency,
+        periods=periods,
         amplitude=float(np.sqrt(share @ half_axis[near] ** 2)),
         ratio=ratio,
         x=float(share @ np.broadcast_to(motion.x, (rows, columns))[near]),
         y=float(share @ np.broadcast_to(motion.y[:, None], (rows, columns))[near]),
         angle=angle - 180 * math.ceil((angle - 90) / 180),
         harmonic_of=None,
-        band=suggested_band(frequency, motion.fps, len(signals)),
+        band=suggested_band(frequency, motion.fps, frames) if periods >= LEAST_PERIODS else None,
         blocks=np.where(sure >= SURE, half_axis, 0.0),
     )
 
@@ -288,15 +295,15 @@ def _half_axis(xy: NDArray[np.complex128]) -> Floats:
     return np.sqrt((x + y + np.sqrt((x - y) ** 2 + 4 * cross**2)) / 2)
 
 
-def _name_harmonics(peaks: list[Peak], resolution: float) -> tuple[Peak, ...]:
+def _name_harmonics(peaks: list[Peak]) -> tuple[Peak, ...]:
     """Name what a peak is a multiple of: the slowest that is larger and not too slow to tell."""
 
     def fundamental(peak: Peak) -> float | None:
-        for other in sorted(peaks, key=lambda other: other.frequency):
-            order = round(peak.frequency / other.frequency)
-            near = abs(peak.frequency - order * other.frequency) <= resolution / 2
-            # Below three bins every frequency is near a multiple of something.
-            telling = other.frequency >= 3 * resolution and other.amplitude > peak.amplitude
+        for other in sorted(peaks, key=lambda other: other.periods):
+            order = round(peak.periods / other.periods)
+            near = abs(peak.periods - order * other.periods) <= 1 / 2
+            # Of fewer periods every number is near a multiple.
+            telling = other.periods >= LEAST_PERIODS and other.amplitude > peak.amplitude
             if 2 <= order <= HARMONICS and near and telling:
                 return other.frequency
         return None

@@ -32,6 +32,8 @@ from mm.temporal.streaming import StreamingFilter
 _REACH = 4
 # The variance, in frames², that a second difference has beyond a second derivative (its Taylor expansion).
 _SPREAD = 1 / 6
+# What to type, in messages.
+_BAND_TYPED = "such as --low 4 --high 6, and the rate of capture with --fps if the file does not know it"
 
 
 @methods.register("acceleration")
@@ -56,6 +58,7 @@ class AccelerationMagnifier(PhaseMagnifier):
 
     Args:
         factor: total gain of the displacement at ``frequency``, at least 0; 1 changes nothing.
+        batch, device: see :class:`mm.methods.eulerian.EulerianMagnifier`.
         mode: "temporal". The other modes measure displacement or velocity, not acceleration; see
             :class:`mm.methods.PhaseMagnifier` with "dynamic" for what the literature compares with.
         band: the frequencies that the motion lies in, and the capture rate. It names the kernel's frequency
@@ -63,8 +66,9 @@ class AccelerationMagnifier(PhaseMagnifier):
             ``order`` and ``taps`` stay as they are.
         frequency: Hz, within the band. None: its middle, (low + high)/2. The gain is one half at 0.43 and
             1.48 times the frequency, so the middle treats both edges of a band alike.
-        smoothing: as in :class:`mm.methods.PhaseMagnifier`, but not 0 if not given.
-        orientations, bandwidth, scales, angular, limit, channels, batch, device: see there.
+        smoothing: standard deviation, in wavelengths of each subband, of the Gaussian blur of the phase,
+            weighted by amplitude, which lessens noise and what a drift leaves; 0 for none.
+        orientations, bandwidth, scales, angular, limit, channels: see :class:`mm.methods.PhaseMagnifier`.
 
     Raises:
         InputError: also for a mode other than "temporal", no band, a frequency outside it, or a band that
@@ -95,7 +99,12 @@ class AccelerationMagnifier(PhaseMagnifier):
         if mode != "temporal":
             raise InputError(
                 f"acceleration is told from motion over time, and {mode} mode compares two frames; choose "
-                "--mode temporal with --low, --high and --fps"
+                f"--mode temporal with the band of the vibration, {_BAND_TYPED}"
+            )
+        if band is None:
+            raise InputError(
+                "acceleration magnifies the vibration in a band of frequencies, and none is given: "
+                f"give it in Hz, {_BAND_TYPED}; `mm spectrum IN` finds it"
             )
         super().__init__(
             factor,
@@ -111,7 +120,6 @@ class AccelerationMagnifier(PhaseMagnifier):
             batch=batch,
             device=device,
         )
-        assert band is not None
         _check_no_filter(band)
         self.frequency = (band.low + band.high) / 2 if frequency is None else float(frequency)
         if not band.low <= self.frequency <= band.high:
@@ -222,8 +230,8 @@ class LaplacianOfGaussian(StreamingFilter):
             lowest = self.band.fps / pushed
             way_out = f", or magnify {lowest:.3g} Hz or more" if pushed >= 3 else ""
             raise InputError(
-                f"the clip has {pushed} frames at {self.band.fps:g} a second, but acceleration at "
-                f"{self.frequency:g} Hz needs at least {self.min_frames}, one period; "
+                f"the clip has {pushed} frame{'s' * (pushed > 1)} at {self.band.fps:g} a second, but "
+                f"acceleration at {self.frequency:g} Hz needs at least {self.min_frames}, one period; "
                 f"give a longer clip{way_out}"
             )
         yield from super().flush_aligned()

@@ -14,7 +14,7 @@ import torch
 from mm.device import choose_device
 from mm.errors import InputError
 from mm.methods.base import Magnifier
-from mm.methods.layout import Layout, Region
+from mm.methods.layout import Layout, Region, SeesThrough
 from mm.methods.making import make
 from mm.methods.memory import check_memory
 from mm.methods.passage import Passage
@@ -23,7 +23,7 @@ from mm.methods.progress import Counter
 from mm.methods.reach import TRAINED_REACH, MotionWatch
 from mm.methods.shots import Shots
 from mm.networks.magnification import check_factor
-from mm.temporal import Band
+from mm.temporal import Band, from_band
 from mm.video.info import ClipInfo
 from mm.video.reader import open_clip
 from mm.video.writer import DEFAULT_CRF, check_output, create_clip
@@ -185,8 +185,14 @@ def magnify(
         shared = {"factor": settings.factor, "mode": settings.mode, "band": band, "batch": size}
         shared |= {"device": place, "network": weights, "precision": precision}
         magnifier = make(settings.method, shared, settings.options)
+        if isinstance(magnifier, SeesThrough):
+            magnifier.see_through(layout, (clip.info.height, clip.info.width))
         frames = _frames_within(clip.info, start, end)
         if band is not None:
+            needed = (getattr(magnifier, "filter", None) or from_band(band)).min_frames
+            # A container's count may be off by one: then the filter itself counts.
+            if frames is not None and frames + 1 < needed:
+                settings.check_length(frames, needed, rate, source)
             check_memory(magnifier, layout, frames, band, place)
         shots = Shots(source, magnifier, band, start, end, fps) if cuts else None
         watch = _watch(source, magnifier, settings, band)

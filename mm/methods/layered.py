@@ -18,6 +18,7 @@ from mm.methods.base import Magnifier
 from mm.methods.codes import decode, encode
 from mm.methods.compositing import check_mask, feathered, read_mask, rectangle
 from mm.methods.course import BandOfCourse
+from mm.methods.layout import Layout, Region
 from mm.methods.linear import luminance
 from mm.methods.making import Precision, make
 from mm.methods.stabilisation import AffineStabiliser
@@ -78,14 +79,15 @@ class LayeredMagnifier(FrameStream):
         factor: total gain of the displacement, at least 0; 1 changes nothing.
         mode: "static", "dynamic" or "temporal", in the region's own frame.
         band: the frequencies to magnify; needed in temporal mode, refused in the others.
-        region: (x, y, width, height) px of the region in the first frame, of the frames that this method
-            sees (after ``--scale`` and ``--roi``).
-        mask: instead of it: a tensor (H, W) in [0, 1] or an image file of the frames' size, white where the
-            region is in the first frame.
-        inner: the method that magnifies the region, a name in :data:`mm.registry.methods`.
+        region: (x, y, width, height) of the region in the first frame, px of the input clip, whatever
+            ``--scale`` and ``--roi`` are. Where a program pushes the frames: of those.
+        mask: instead of it: a tensor (H, W) in [0, 1] or an image file of the same frames' size, white where
+            the region is in the first one.
+        inner: the method that magnifies the region: another one of those that `mm methods` lists. Its options
+            can be given beside these.
         stabilise: "all" or "slow"; None: "slow" in temporal mode, "all" in the others.
-        feather: px from the region's rim inwards over which the magnified region is blended in; 0 to use the
-            mask's own grey values as they are.
+        feather: px (after ``--scale``) from the region's rim inwards over which the magnified region is
+            blended in; 0 to use the mask's own grey values as they are.
         batch: frames that the inner method works on at once.
         network: for an inner method that has one, such as "learned": see there. None: its own.
         precision: "32" or "bf16", for an inner method that has it; others warn of "bf16".
@@ -140,7 +142,9 @@ class LayeredMagnifier(FrameStream):
             )
         self.region, self.inner, self.feather = region, inner, float(feather)
         self.stabilise: Stabilise = stabilise or ("all" if band is None else "slow")
-        self._mask = None if mask is None else read_mask(mask)
+        self._whole_mask = None if mask is None else read_mask(mask)
+        # What of them is in the frames that are pushed.
+        self._region, self._mask = region, self._whole_mask
         self._mask_name = str(mask) if isinstance(mask, (str, Path)) else "mask"
         shared: dict[str, Any] = {
             "factor": factor,
@@ -164,6 +168,25 @@ class LayeredMagnifier(FrameStream):
     def device(self) -> torch.device:
         """Where the method works."""
         return self._device
+
+    def see_through(self, layout: Layout, size: tuple[int, int]) -> None:
+        """Take the region or the mask for one of a clip, whose frames are resized and cut before this method.
+
+        Args:
+            layout: how the frames that are pushed are made of the clip's.
+            size: (height, width) of the clip's frames, px.
+
+        Raises:
+            InputError: for a region that does not lie within the clip's frames, or in what of them is
+                magnified, or a mask of another size.
+        """
+        if self.region is not None:
+            self._region = _seen(self.region, layout, size)
+        if self._whole_mask is not None:
+            check_mask(self._whole_mask, *size)
+            self._mask = layout.cut(layout.resize(self._whole_mask[None, None]))[0, 0]
+            if not bool((self._mask >= 0.5).any()):
+                raise InputError(f"the white of {self._mask_name} lies outside --roi; change one of them")
 
     @property
     def network(self) -> MagnificationNetwork | None:
@@ -220,14 +243,14 @@ class LayeredMagnifier(FrameStream):
 
     def _matte_for(self, height: int, width: int) -> Tensor:
         if self._mask is None:
-            assert self.region is not None
-            return feathered(rectangle(self.region, height, width), self.feather)
+            assert self._region is not None
+            return feathered(rectangle(self._region, height, width), self.feather)
         check_mask(self._mask, height, width)
         return feathered(self._mask, self.feather)
 
     def _begin(self, frame: Tensor, grey: Tensor) -> AffineStabiliser:
         assert self._size is not None
-        mask = self._mask if self._mask is not None else rectangle(self.region or (0, 0, 0, 0), *self._size)
+        mask = self._mask if self._mask is not None else rectangle(self._region or (0, 0, 0, 0), *self._size)
         stabiliser = AffineStabiliser(grey, mask.to(self.device))
         self._first = Spline(frame)
         self._matte_spline = Spline(self._matte[None], 0.5)
@@ -325,6 +348,23 @@ class LayeredMagnifier(FrameStream):
             "the frame; such frames are left as they are",
             stacklevel=2,
         )
+
+
+def _seen(region: Region, layout: Layout, size: tuple[int, int]) -> Region:
+    """A region (x, y, width, height) px of a clip, in px of what a method sees of it."""
+    height, width = size
+    x, y, wide, high = region
+    told = f"region {x},{y},{wide},{high} (x,y,width,height, px of the input)"
+    if not (0 <= x < x + wide <= width and 0 <= y < y + high <= height):
+        raise InputError(f"{told} does not lie within the frame of {width}×{height} px; change it")
+    left, right = (round(edge * layout.size[1] / width) for edge in (x, x + wide))
+    top, bottom = (round(edge * layout.size[0] / height) for edge in (y, y + high))
+    if layout.region is None:
+        return left, top, right - left, bottom - top
+    x, y, wide, high = layout.region
+    if not (x <= left and right <= x + wide and y <= top and bottom <= y + high):
+        raise InputError(f"{told} does not lie within --roi; change one of them")
+    return left - x, top - y, right - left, bottom - top
 
 
 def _emptied(inner: Magnifier) -> None:

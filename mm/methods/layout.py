@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -114,3 +115,20 @@ def _soft_mask(region: Region, size: tuple[int, int]) -> Tensor:
         return 0.5 - 0.5 * torch.cos(torch.pi * (torch.minimum(before, after) / border).clamp(0, 1))
 
     return profile(y, height, size[0]).unsqueeze(1) * profile(x, width, size[1])
+
+
+@runtime_checkable
+class SeesThrough(Protocol):
+    """A method with parameters in px of the clip, though it is given frames that a layout made of them."""
+
+    def see_through(self, layout: Layout, size: tuple[int, int]) -> None:
+        """Be told how the frames that are pushed are made of those of a clip.
+
+        Args:
+            layout: what makes them.
+            size: (height, width) of the clip's frames, px.
+
+        Raises:
+            InputError: for a parameter that does not fit into them.
+        """
+        ...

@@ -106,7 +106,8 @@ class LearnedMagnifier(FrameStream):
 
     def describe(self) -> str:
         """One line for the user."""
-        line = f"learned, {self.mode}, factor {self.factor:g}, {self.precision} on {self.device}"
+        precision = "32 bits" if self.precision == "32" else self.precision
+        line = f"learned, {self.mode}, factor {self.factor:g}, {precision} on {self.device}"
         return line if self.filter is None else f"{line}; {self.filter.describe()}"
 
     def _work(self, frames: Tensor) -> Iterator[Tensor]:

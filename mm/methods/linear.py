@@ -41,8 +41,10 @@ class LinearMagnifier(EulerianMagnifier):
 
     Args:
         factor, mode, band, batch, device: see :class:`mm.methods.eulerian.EulerianMagnifier`.
-        cutoff: λ_c, px. None: 0.8·factor px, for motions up to 0.1 px.
-        short: what becomes of levels with λ(l) < λ_c: "attenuate" as said, or "zero" (not computed then).
+        cutoff: the wavelength λ_c, px, below which less is added. The largest motion that holds is
+            λ_c/(8·factor) px. None: 0.8·factor px, for motions up to 0.1 px.
+        short: what becomes of levels whose wavelengths λ(l) are below λ_c: "attenuate" to factor·λ(l)/λ_c, at
+            least 1, or "zero" (not computed then).
         chroma: factor on the magnified change of chrominance (I and Q of YIQ), 0 to 1. Chrominance is coarse
             and noisy in video. 0 is quickest; colour that pulses needs 1.
 
@@ -162,7 +164,13 @@ class LinearMagnifier(EulerianMagnifier):
         return values, 4 * values, 0
 
     def _options(self) -> Iterable[str]:
-        yield f"cutoff {self.cutoff:g} px" + (" (shorter: none)" if self.short == "zero" else "")
+        if self.short == "zero":
+            yield f"cutoff {self.cutoff:g} px (shorter: none)"
+        elif self.cutoff and self.factor > 1:
+            # Every level holds up to there, see the class.
+            yield f"cutoff {self.cutoff:g} px (for motion up to {self.cutoff / (8 * self.factor):.2g} px)"
+        else:
+            yield f"cutoff {self.cutoff:g} px"
         yield f"chroma {self.chroma:g}"
 
 

@@ -337,15 +337,19 @@ def _arguments(docstring: str) -> dict[str, str]:
 
 
 def _followed(name: str, told: str) -> str:
-    """The text, or where it only says "see :class:`…`", what is said there."""
-    reference = re.fullmatch(r"see :\w+:`~?([\w.]+)`\.?", told)
-    if reference is None:
-        return _plain(told)
-    module, _, attribute = reference.group(1).rpartition(".")
-    # Only this project's own references: others would be imported for a line of help.
-    if module.startswith("mm."):
+    """The text, or where it only says "see :class:`…`", what is said there, and so on."""
+    followed: set[str] = set()
+    while (reference := re.fullmatch(r"see :\w+:`~?([\w.]+)`\.?", told)) is not None:
+        place = reference.group(1)
+        module, _, attribute = place.rpartition(".")
+        # Only this project's own references: others would be imported for a line of help.
+        if not module.startswith("mm.") or place in followed:
+            break
+        followed.add(place)
         there = getattr(importlib.import_module(module), attribute, None)
         told = _arguments(inspect.getdoc(there) or "").get(name, told)
+        # What is said there of its own methods is said here without that place.
+        told = re.sub(r":meth:`(\w+)`", rf":meth:`{place}.\1`", told)
     return _plain(told)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal, get_args
 
 import torch
 from scipy.fft import next_fast_len
@@ -16,10 +15,9 @@ from mm.methods.eulerian import EulerianMagnifier, Parts
 from mm.methods.linear import luminance
 from mm.methods.pyramids.steerable import Angular, SteerablePyramid, check_options
 from mm.methods.stream import Mode
+from mm.methods.turning import Channels, check_turn
 from mm.registry import methods
 from mm.temporal import Band
-
-Channels = Literal["luminance", "rgb"]
 
 # A subband whose change has a root mean square below this is not put back: even if all of it were in one
 # sample of a large one, it would be a tenth of an 8-bit step.
@@ -84,10 +82,7 @@ class PhaseMagnifier(EulerianMagnifier):
         check_options(orientations, bandwidth, scales, angular)
         if not 0 <= smoothing <= 10:
             raise InputError(f"smoothing must be from 0 to 10 wavelengths, got {smoothing:g}")
-        if limit is not None and not limit > 0:
-            raise InputError(f"the limit of the turn must be above 0 radians, got {limit:g}")
-        if channels not in get_args(Channels):
-            raise InputError(f"channels must be {' or '.join(get_args(Channels))}, got {channels!r}")
+        check_turn(limit, channels)
         self.orientations, self.bandwidth, self.scales = orientations, float(bandwidth), scales
         self.angular: Angular = angular
         self.smoothing, self.limit = float(smoothing), limit

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 from mm.errors import InputError
 from mm.methods.options import as_text
 from mm.registry import methods
-from mm.temporal import Band
+from mm.temporal import Band, from_band
 
 # What only temporal mode has.
 _OF_FILTER = ("filter", "order", "taps")
@@ -96,6 +97,46 @@ class Settings:
             raise InputError(f"a band needs two edges: --{known} {edge:g} Hz is given, --{other} is missing")
         return Band(self.low, self.high, fps, self.filter, self.order, self.taps)
 
+    @property
+    def least_seconds(self) -> float | None:
+        """Seconds of capture that the filter needs at least, whatever the rate; None without a band."""
+        if self.low is None:
+            return None
+        # A rate at which the filter's whole number of frames is the time, to a thousandth.
+        fps = 1000 * max(1.0, self.low)
+        band = self.at(fps, "").band(fps)
+        assert band is not None
+        return from_band(band).min_frames / fps
+
+    def check_length(self, frames: int, needed: int, fps: float, source: str | Path) -> None:
+        """Refuse a clip that is too short for a preset's band, before any work.
+
+        Without a preset the filter itself refuses it, at the clip's end.
+
+        Args:
+            frames: of the clip.
+            needed: how many the method's filter needs.
+            fps: of capture.
+            source: the clip, as the message calls it.
+
+        Raises:
+            InputError: with the lengths, and what would do.
+        """
+        if self.preset is None or self.low is None or frames >= needed:
+            return
+        ways = ["give a longer clip"]
+        lowest = math.ceil(fps / max(frames, 1) * 100) / 100
+        # Half of the upper edge leaves a band of one octave.
+        if self.low < lowest <= (self.high or 0) / 2:
+            ways.append(f"leave out what is slower with --low {lowest:g}")
+        if frames > 1:
+            ways.append("magnify all that moves with --mode static")
+        raise InputError(
+            f"preset {self.preset} looks at {self.low:g} Hz and more, which takes a clip of "
+            f"{needed / fps:.3g} s ({needed} frames at {fps:g} a second), but {source} has "
+            f"{frames / fps:.2g} s to look at ({frames} frame{'s' * (frames != 1)}); {', or '.join(ways)}"
+        )
+
     def lines(self) -> list[str]:
         """A line for each value, and whether the user gave it."""
         rows: list[tuple[str, str, bool]] = [
@@ -147,7 +188,7 @@ PRESETS: Mapping[str, Preset] = _presets(
         Settings("phase", "temporal", 10.0, low=0.2, high=1.5, options={"smoothing": 1.0}),
         "12 to 90 breaths a minute: adults at rest breathe 12 to 20 times, infants 30 to 60 times; "
         "Wu et al. 2012 used a gain of 10 and 0.4 to 3 Hz for the sleeping baby",
-        "needs 5 s of clip or more; for an infant --low 0.4",
+        "for an infant --low 0.4",
     ),
     Preset(
         "pulse",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +16,9 @@ from mm.methods.linear import luminance
 from mm.methods.pyramids import laplacian
 from mm.methods.pyramids.riesz import RieszPyramid, check_scales, check_size
 from mm.methods.stream import Mode
+from mm.methods.turning import Channels, check_turn
 from mm.registry import methods
 from mm.temporal import Band
-
-Channels = Literal["luminance", "rgb"]
 
 # The square of an amplitude of which nothing can be seen; what is below has no direction to speak of.
 _NOTHING = 1e-12
@@ -95,10 +93,7 @@ class RieszMagnifier(EulerianMagnifier):
         check_scales(scales)
         if not 0 <= smoothing <= 10:
             raise InputError(f"smoothing must be from 0 to 10 samples of a level, got {smoothing:g}")
-        if limit is not None and not limit > 0:
-            raise InputError(f"the limit of the turn must be above 0 radians, got {limit:g}")
-        if channels not in get_args(Channels):
-            raise InputError(f"channels must be {' or '.join(get_args(Channels))}, got {channels!r}")
+        check_turn(limit, channels)
         self.scales = scales
         self.smoothing, self.limit = float(smoothing), limit
         self.channels = channels

@@ -80,11 +80,14 @@ class Shots:
 
     def tell_unchanged(self, count: int) -> None:
         """Warn that the last ``count`` frames are passed as they are."""
+        if count == self._length:
+            left = "it is left as it is" if count == 1 else "they are left as they are"
+        else:
+            left = f"the last {count} of them {'is' if count == 1 else 'are'} left unchanged"
         warnings.warn(
-            f"{self._source}: the {self._length} frames from frame {self._frames - self._length} on are too "
-            f"few between cuts for the temporal filter, which needs {self._needed}; "
-            + ("they are" if count == self._length else f"the last {count} of them are")
-            + " left as they are",
+            f"{self._source}: the {_frames(self._length)} from frame {self._frames - self._length} on "
+            f"{'is' if self._length == 1 else 'are'} too few between cuts for the temporal filter, which "
+            f"needs {self._needed}; {left}",
             stacklevel=3,
         )
 
@@ -99,7 +102,7 @@ class Shots:
         self._refusal = self._refusal or f"frame {first} on: {error}"
         if self._refused > _TOLD:
             return
-        left = "is" if count == self._length else f"is, but for its first {self._length - count} frames,"
+        left = "is" if count == self._length else f"is, but for its first {_frames(self._length - count)},"
         more = "; further such shots are not told" if self._refused == _TOLD else ""
         warnings.warn(
             f"{self._source}: the shot that begins with frame {first} {left} left as it is: {error}{more}",
@@ -123,7 +126,7 @@ class Shots:
         band = self._band
         raise InputError(
             f"{self._source} has {len(self.cuts)} cut{'s' * (len(self.cuts) > 1)}, and the longest part "
-            f"between them has {self._longest} frames, but the temporal filter for {band.low:g} Hz to "
+            f"between them has {_frames(self._longest)}, but the temporal filter for {band.low:g} Hz to "
             f"{band.high:g} Hz needs at least {self._needed}; raise --low, take --filter butter-causal, or "
             "go on across the cuts with --ignore-cuts"
         )
@@ -172,6 +175,10 @@ class Shots:
             CutWarning,
             stacklevel=3,
         )
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame{'s' * (count != 1)}"
 
 
 def _picked(clip: Clip, left: deque[int], size: int) -> Iterator[Tensor]:

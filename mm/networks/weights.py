@@ -10,7 +10,6 @@ import difflib
 import json
 import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from torch import Tensor
 
 from mm.device import choose_device
 from mm.errors import InputError
+from mm.files import replacing
 from mm.networks.config import NetworkConfig
 from mm.networks.magnification import MagnificationNetwork
 from mm.networks.released import load_released
@@ -93,16 +93,12 @@ def save(network: MagnificationNetwork, path: str | Path, card: Mapping[str, Any
         raise InputError(f"the card of {path.name} cannot be written as JSON: {error}") from error
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     metadata = {"format": "pt", "network_config": json.dumps(config), "card": json.dumps(dict(card))}
-    # Inside one folder a rename is atomic: a reader sees the old file or the new one, never a part.
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-            new_weights, new_card = Path(folder) / path.name, Path(folder) / f"{path.stem}.json"
+        with replacing(path.with_suffix(".json")) as new_card, replacing(path) as new_weights:
             save_file(tensors, new_weights, metadata=metadata)
             new_card.write_text(text + "\n", encoding="utf-8")
             # safetensors makes files that only their owner may read; others have the user's own mode.
             new_weights.chmod(new_card.stat().st_mode)
-            os.replace(new_weights, path)
-            os.replace(new_card, path.with_suffix(".json"))
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mm.errors import InputError
+from mm.files import replacing
 from mm.sweeps.definition import Metric
 
 Status = Literal["finished", "failed", "interrupted"]
@@ -76,18 +76,14 @@ class Results:
         self._write()
 
     def _write(self) -> None:
-        # Beside its place and then moved there: a kill leaves the old table or the new one, whole.
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        # A kill leaves the old table or the new one, whole.
+        with replacing(self.path) as new, new.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(self.columns)
             for trial, row in sorted(self.rows.items()):
                 metric = "" if row.metric is None else repr(row.metric)
                 values = self._values[trial].values()
                 writer.writerow([trial, row.status, metric, f"{row.seconds:.1f}", *values, row.error])
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.path)
 
     def _read(self) -> None:
         try:

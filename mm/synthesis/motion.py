@@ -19,6 +19,7 @@ of them alike. A generator's own amplitude is therefore arbitrary.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -59,6 +60,18 @@ class MotionGenerator(Protocol):
             (L, N, 2) or (L, 1, 2) displacement (x, y), positive right and down.
         """
         ...
+
+
+def check_generator(generator: MotionGenerator) -> None:
+    """Raise InputError, naming what is missing, unless ``generator`` has all that a motion generator has."""
+    needed = ("parameters", "is_translation", "displacement")
+    missing = [name for name in needed if not hasattr(generator, name)]
+    if missing:
+        raise InputError(
+            f"the motion generator {type(generator).__name__} has no {', no '.join(missing)}; it needs "
+            "parameters (how many uniform numbers a layer's motion takes), is_translation (whether the field "
+            "is the same everywhere) and the method displacement"
+        )
 
 
 def _direction(turn: Tensor) -> Tensor:
@@ -224,7 +237,8 @@ class Mixture:
             ``generators`` gives under the same name.
 
     Raises:
-        InputError: if a name is not registered, a weight is negative, or no weight is positive.
+        InputError: if a name is not registered or not enough to make the generator, a generator lacks a
+            member, a weight is negative, or no weight is positive.
     """
 
     def __init__(
@@ -239,8 +253,10 @@ class Mixture:
             raise InputError("a mixture of motion generators needs at least one weight above 0")
         self.names = tuple(chosen)
         self.members: tuple[MotionGenerator, ...] = tuple(
-            known[name] if name in known else motion_generators.get(name)() for name in chosen
+            known[name] if name in known else _by_name(name) for name in chosen
         )
+        for member in self.members:
+            check_generator(member)
         total = sum(chosen.values())
         self._edges: list[float] = []
         below = 0.0
@@ -270,6 +286,20 @@ class Mixture:
             field = own if field is None else torch.where(choice == index, own, field)
         assert field is not None
         return field
+
+
+def _by_name(name: str) -> MotionGenerator:
+    """Make the generator that is registered under ``name``, with the defaults of its parameters."""
+    registered = motion_generators.get(name)
+    try:
+        inspect.signature(registered).bind()
+    except TypeError as error:
+        raise InputError(
+            f"the motion generator {name!r} cannot be made by its name alone ({error}): give its parameters "
+            "defaults, or put it among the mixture's instances by its class_path"
+        ) from error
+    generator: MotionGenerator = registered()
+    return generator
 
 
 def _log_between(u: Tensor, low: float, high: float) -> Tensor:

@@ -12,7 +12,7 @@ from mm.precision import exact_arithmetic
 from mm.synthesis.colour import apply_colour, random_colour
 from mm.synthesis.geometry import Geometry
 from mm.synthesis.limits import MotionLimits, measure_field
-from mm.synthesis.motion import MotionGenerator, Translation
+from mm.synthesis.motion import MotionGenerator, Translation, check_generator
 from mm.synthesis.random import SampleRandom
 from mm.synthesis.recipes import SUBSETS, Recipe
 from mm.synthesis.rendering import Layers, Renderer, gaussian_operator
@@ -73,6 +73,7 @@ class Synthesizer(nn.Module):
         super().__init__()
         self.limits = limits or MotionLimits()
         self.motion = motion or Translation()
+        check_generator(self.motion)
         _check_range("noise", noise, 0.0)
         if noise[1] > 0.5:
             raise InputError(f"noise is in [0, 1] units and at most 0.5 (3 of 255 is 0.0118), got {noise}")

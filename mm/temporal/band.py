@@ -67,14 +67,17 @@ class Band:
             lowest = self.fps / frames if frames > 0 else math.inf
             if self.low < lowest < self.high:
                 way_out += f" or raise the low edge to {math.ceil(lowest * 1000) / 1000:g} Hz or more"
-            if self.filter == "ideal" and frames >= self.min_frames:
+            if frames < 2:
+                pass  # One frame has no motion, whatever the filter.
+            elif self.filter == "ideal" and frames >= self.min_frames:
                 way_out += ", or take --filter butter, which this clip is long enough for"
             else:
                 causal = "iir-causal" if self.filter == "iir" else "butter-causal"
                 way_out += f", or take --filter {causal}: it needs no look ahead, but lags or leads"
             raise InputError(
-                f"the clip has {frames} frames at {self.fps:g} a second, but the {self.filter} filter for "
-                f"{self.low:g} Hz to {self.high:g} Hz needs at least {needed}; {way_out}"
+                f"the clip has {frames} frame{'s' * (frames != 1)} at {self.fps:g} a second, but the "
+                f"{self.filter} filter for {self.low:g} Hz to {self.high:g} Hz needs at least {needed}; "
+                f"{way_out}"
             )
 
 

@@ -55,7 +55,7 @@ class StreamingFilter(TemporalFilter):
         seconds = self.delay / band.fps
         return (
             f"{band.filter} {band.low:g}–{band.high:g} Hz at {band.fps:g} frames a second, {self.phase}; "
-            f"looks ahead {self.delay} frames ({seconds:.2g} s)"
+            f"looks ahead {self.delay} frame{'s' * (self.delay != 1)} ({seconds:.2g} s)"
         )
 
     def memory(self, values: int, frames: int) -> int:

@@ -384,6 +384,8 @@ def _temporary_file(path: Path) -> Path:
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file")
     with _told_in_a_line(path):
+        # A name of its own, unlike that of mm.files.replacing: a clip takes so long that a second process may
+        # be told to write the same one meanwhile.
         handle, name = tempfile.mkstemp(
             prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=_parent(path)
         )

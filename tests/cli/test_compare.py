@@ -23,6 +23,7 @@ from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
 from mm.registry import methods
 from mm.video import read_clip, write_clip
+from mm.video.slices import Slice
 
 TINY = NetworkConfig(
     stem_channels=2, channels=2, encoder_blocks=1, texture_blocks=1, shape_blocks=1, decoder_blocks=1
@@ -175,7 +176,7 @@ def test_a_clip_too_short_for_the_map_is_compared_by_the_methods_that_take_it(
     out = tmp_path / "o"
     # The filter that finds the line needs 60 frames for this; acceleration has its own, shorter one.
     options = ["--low", "0.5", "--high", "5.5", "--methods", "acceleration,phase"]
-    assert compare(source, out, *options) == 0
+    assert compare(source, out, *options) == 1
     said = capsys.readouterr().err
     assert said.count("where the clip moves most cannot be measured: the clip has 20 frames") == 1
     assert "phase did not work" in said
@@ -258,8 +259,12 @@ def test_a_method_that_refuses_is_named_and_the_others_are_compared(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "o"
-    assert compare(source, out, "--methods", "refuses,warns,linear") == 0
+    assert compare(source, out, "--methods", "refuses,warns,linear") == 1
     said = capsys.readouterr().err
+    assert said.endswith(
+        "mm: error: 1 of 3 methods did not work: refuses; compare.html has the reason beside the others' "
+        "results\n"
+    )
     assert "mm: warning: refuses did not work: refuses: the clip is <too> plain; give another\n" in said
     assert "mm: warning: warns: this is experimental\n" in said
     page = (out / "compare.html").read_text(encoding="utf-8")
@@ -268,6 +273,18 @@ def test_a_method_that_refuses_is_named_and_the_others_are_compared(
     assert set(pictures(page)) >= {"warns × 10, crop", "linear × 10, crop"}
     assert not any("refuses" in name for name in pictures(page))
     assert not (out / "refuses.mp4").exists()
+
+
+def test_advice_can_be_typed(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--methods", "layered,linear", "--end", "0.3", "--quiet"]
+    assert compare(source, tmp_path / "o", *options) == 1
+    said = capsys.readouterr().err
+    (advice,) = re.findall(r"give -o (\S+)=x,y,width,height or -o layered.mask=FILE", said)
+    assert "--option" not in said
+    assert "-o layered.region=x,y,width,height" in (tmp_path / "o" / "compare.html").read_text("utf-8")
+    assert {path.name for path in (tmp_path / "o").iterdir()} == FILES | {"linear.mp4"}
+    assert compare(source, tmp_path / "p", *options, "-o", f"{advice}=20,8,40,40") == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("more_methods")
@@ -474,7 +491,13 @@ def test_what_part_of_a_long_clip_the_slices_show(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
-    monkeypatch.setattr("mm.cli.slice.draw", lambda slices, labels, out: drawn.extend(labels))
+    times: list[float] = []
+
+    def draw(slices: list[Slice], labels: list[str], out: Path, clock: str = "playback") -> None:
+        drawn.extend(labels)
+        times.extend(float(part.times[-1] - part.times[0]) for part in slices if clock == "capture")
+
+    monkeypatch.setattr("mm.cli.slice.draw", draw)
     monkeypatch.setattr("mm.evaluation.views.LONGEST", 8)
     assert compare(source, tmp_path / "o", "--methods", "linear", "--quiet") == 0
     made = settings_of(tmp_path / "o")
@@ -483,5 +506,10 @@ def test_what_part_of_a_long_clip_the_slices_show(
     assert first <= made["moment"]["frame"] <= last
     part = f"frames {first} to {last} of {FRAMES}"
     assert drawn == [f"input, {part}", f"linear × 10, {part}"] * 2
+    # In time of capture where its rate is given.
+    assert times == []
+    assert compare(source, tmp_path / "p", "--methods", "linear", "--quiet", "--fps", "1000") == 0
+    # Matroska, in which the input is, rounds times to 1 ms.
+    assert times == pytest.approx([7 / 1000] * 4, rel=0.01)
     page = (tmp_path / "o" / "compare.html").read_text(encoding="utf-8")
     assert page.count(f"Not the whole clip: {part}, those around the moment of most motion.") == 2

@@ -15,6 +15,10 @@ def test_all_presets(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert all(f" {name} " in out for name in PRESETS)
     assert "mm magnify IN OUT --preset NAME" in out
+    rows = {
+        cells[1].strip(): cells[-2].strip() for line in out.splitlines() if len(cells := line.split("│")) > 2
+    }
+    assert (rows["breathing"], rows["pulse"], rows["impact"]) == ("≥ 5 s", "≥ 1.2 s", "any")
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from mm.cli import main
 from mm.video import write_clip
@@ -54,6 +56,56 @@ def test_a_column_of_a_part(clips: list[str], tmp_path: Path, capsys: pytest.Cap
     arguments = ["slice", clips[0], "--column", "7", "--start", "1", "--end", "2"]
     assert main([*arguments, "--out", str(tmp_path / "y.png")]) == 0
     assert "10 frames" in capsys.readouterr().out
+    arguments = ["slice", clips[0], "--column", "7", "--start", "1", "--end", "1.05"]
+    assert main([*arguments, "--out", str(tmp_path / "y.png")]) == 0
+    assert "1 frame of" in capsys.readouterr().out
+
+
+def test_a_picture_that_cannot_be_finished_leaves_the_old_one(
+    clips: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(figure: Figure, path: Path, **options: str) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "slice.png"
+    out.write_bytes(b"old")
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(Figure, "savefig", full)
+    assert main(["slice", clips[0], "--row", "3", "--out", str(out)]) == 2
+    assert f"cannot write {out}: No space left on device" in capsys.readouterr().err
+    assert out.read_bytes() == b"old"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("rate", "clock", "length"), [([], "playback", 3.0), (["--fps", "500"], "capture", 0.06)]
+)
+def test_the_axis_is_of_capture_where_its_rate_is_known(
+    clips: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rate: list[str],
+    clock: str,
+    length: float,
+) -> None:
+    """30 frames at 10 a second of playback, or 500 of capture."""
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def caught(figure: Figure, *args: Any, **named: Any) -> None:
+        drawn.append(figure)
+        save(figure, *args, **named)
+
+    monkeypatch.setattr(Figure, "savefig", caught)
+    assert main(["slice", *clips, "--row", "3", *rate, "--out", str(tmp_path / "s.png")]) == 0
+    (figure,) = drawn
+    for axis in figure.axes:
+        assert axis.get_xlabel() == f"time of {clock} / s"
+        left, right = axis.get_xlim()
+        assert right - left == pytest.approx(length)
+        # A frame is as wide as it lasts, and the middle of the first is at 0.
+        assert left == pytest.approx(-length / 60)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +115,8 @@ def test_a_column_of_a_part(clips: list[str], tmp_path: Path, capsys: pytest.Cap
         (["--row", "3", "--out", "a.jpg"], "name it .png"),
         (["--row", "3", "--out", "gone/a.png"], "there is no folder gone"),
         (["--row", "3", "--start", "9", "--out", "a.png"], "no frame between 9 s and its end"),
+        (["--row", "3", "--fps", "0", "--out", "a.png"], "--fps must be a number above 0"),
+        (["--row", "3", "--fps", "nan", "--out", "a.png"], "--fps must be a number above 0"),
     ],
 )
 def test_what_cannot_be_drawn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import re
 import shlex
 from pathlib import Path
 
@@ -19,10 +20,10 @@ from mm.video import write_clip
 FPS, FRAMES, HERTZ = 30, 60, 6.0
 
 
-def frames(amplitude: float) -> torch.Tensor:
+def frames(amplitude: float, hertz: float = HERTZ) -> torch.Tensor:
     """A pattern of two waves that swings along x, exactly rounded to 8 bits."""
     time = torch.arange(FRAMES) / FPS
-    x = torch.arange(64) - amplitude * torch.sin(2 * math.pi * HERTZ * time)[:, None, None]
+    x = torch.arange(64) - amplitude * torch.sin(2 * math.pi * hertz * time)[:, None, None]
     y = torch.arange(48)[:, None]
     grey = (
         0.5
@@ -45,7 +46,8 @@ def test_lists_the_peak_and_how_to_magnify_it(here: Path, capsys: pytest.Capture
     assert "captured at its playback rate, 30 frames a second" in out
     (peak,) = [line.split() for line in out.splitlines() if "°" in line]
     assert float(peak[0]) == pytest.approx(HERTZ, abs=FPS / FRAMES)
-    assert float(peak[1]) == pytest.approx(0.2, rel=0.15)
+    assert float(peak[1]) == pytest.approx(HERTZ * FRAMES / FPS, abs=1)
+    assert float(peak[2]) == pytest.approx(0.2, rel=0.15)
     # The command is one that `mm magnify` takes.
     (line,) = [line for line in out.splitlines() if "mm magnify" in line]
     words = shlex.split(line[line.index("mm magnify") :])
@@ -72,6 +74,36 @@ def test_the_capture_rate_is_passed_on(here: Path, capsys: pytest.CaptureFixture
     assert Path("p.png").exists()
 
 
+@pytest.mark.parametrize("rate", [[], ["--fps", "600"]])
+def test_too_few_periods_give_no_band(
+    here: Path, capsys: pytest.CaptureFixture[str], rate: list[str]
+) -> None:
+    write_clip("short.mkv", frames(0.3, 0.9), rate=FPS, lossless=True)  # 1.8 periods
+    assert main(["spectrum", "short.mkv", *rate]) == 0
+    out = capsys.readouterr().out
+    assert "the clip is too short to tell, it holds 1." in out
+    needed = int(re.search(r"3 of them take (\d+) frames", out)[1])  # type: ignore[index]
+    assert needed == pytest.approx(3 / 1.8 * FRAMES, rel=0.15)
+    (row,) = [line for line in out.splitlines() if "°" in line]
+    assert row.endswith("too short")
+    assert "mm magnify" not in out
+    assert cv2.imread("short_spectrum.png") is not None
+
+
+def test_the_command_is_for_the_first_peak_that_can_be_told(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The upper half drifts back and forth, the lower one swings less and faster.
+    both = torch.cat([frames(0.6, 0.9)[..., :24, :], frames(0.1)[..., 24:, :]], dim=-2)
+    write_clip("both.mkv", both, rate=FPS, lossless=True)
+    assert main(["spectrum", "both.mkv"]) == 0
+    out = capsys.readouterr().out
+    slow, fast = [line.split() for line in out.splitlines() if "°" in line]
+    assert float(slow[2]) > float(fast[2])
+    assert "too short to tell" in out
+    assert f"to see {fast[0]} Hz: mm magnify both.mkv" in out
+
+
 def test_what_stands_still_is_said_to(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_clip("still.mkv", frames(0.0), rate=FPS, lossless=True)
     assert main(["spectrum", "still.mkv"]) == 0
@@ -91,7 +123,8 @@ def test_what_stands_still_is_said_to(here: Path, capsys: pytest.CaptureFixture[
         (["--roi", "40,0,48,48"], "does not lie within the frame"),
         (["--out", "a.jpg"], "name it .png"),
         (["--csv", "gone/a.csv"], "there is no folder gone"),
-        (["--end", "0.2"], "needs at least 8"),
+        (["--end", "0.2"], "has 6 frames to look at, and a spectrum needs at least 8; give a longer clip"),
+        (["--end", "0.02"], "has 1 frame to look at"),
         (["--peaks", "0"], "--peaks must be at least 1"),
         (["--fps", "-1"], "above 0 frames a second"),
     ],

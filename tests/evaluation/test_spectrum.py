@@ -7,6 +7,7 @@ import math
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -184,6 +185,29 @@ def test_the_capture_rate_is_what_frequencies_refer_to(two: Path) -> None:
     (peak,) = motion_spectrum(motion).peaks
     assert peak.frequency == pytest.approx(30, abs=300 / FRAMES / 2)
     assert (motion.fps, motion.playback) == (300, 30)
+
+
+def test_what_is_found_does_not_depend_on_the_rate(two: Path) -> None:
+    """Rounding of frequencies in Hz once moved a bin into or out of the statistics."""
+    motion = block_motion(two, fps=1)
+    once = motion_spectrum(motion)
+    for fps in (24, 29.97, 600, 959.04, 1000):
+        found = motion_spectrum(replace(motion, fps=fps))
+        assert len(found.peaks) == 2
+        np.testing.assert_array_equal(found.amplitude, once.amplitude)
+        np.testing.assert_array_equal(found.floor, once.floor)
+        for peak, same in zip(found.peaks, once.peaks, strict=True):
+            assert (peak.periods, peak.amplitude, peak.ratio) == (same.periods, same.amplitude, same.ratio)
+            assert peak.frequency == pytest.approx(same.frequency * fps, rel=1e-12)
+
+
+@pytest.mark.parametrize(("periods", "told"), [(1.8, False), (2.5, False), (3.5, True)])
+def test_a_band_needs_three_periods(write: Write, periods: float, told: bool) -> None:
+    clip = write(frames_of(None, swing(periods * FPS / FRAMES, 0.3)))
+    for fps in (FPS, 7.3 * FPS):
+        (peak,) = motion_spectrum(block_motion(clip, fps=fps, roi=LEFT)).peaks
+        assert peak.periods == pytest.approx(periods, abs=0.3)
+        assert (peak.band is not None) == told
 
 
 def test_a_smaller_scale_keeps_the_clip_s_pixels(two: Path) -> None:

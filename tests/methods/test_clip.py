@@ -95,6 +95,76 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_clip_too_short_for_a_preset_is_refused_before_any_work(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """23 frames at 25 a second; the filter itself would say it at the end, in frames alone."""
+    begun: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("mm.methods.clip.Passage", lambda *args, **named: begun.append(args) or [])
+        with pytest.raises(
+            InputError, match=r"preset breathing looks at 0\.2 Hz .* 5 s \(125 frames .* \(23 frames\);"
+        ):
+            magnify(source, tmp_path / "out.mkv", preset="breathing", device="cpu")
+    assert not begun
+    assert not (tmp_path / "out.mkv").exists()
+    # A filter that needs no look ahead takes any clip, and so does a higher band.
+    for options in ({"filter": "butter-causal"}, {"low": 1.2, "high": 4.0}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            magnify(source, tmp_path / "out.mkv", preset="breathing", device="cpu", scale=2.0, **options)  # type: ignore[arg-type]
+
+
+class TestLayered:
+    """Its region and its mask are px of the input clip, as --roi is."""
+
+    REGION = (8, 4, 20, 16)
+
+    @pytest.fixture
+    def clip(self, tmp_path: Path) -> Path:
+        path = tmp_path / "scene.mkv"
+        write_clip(path, shot(1, 6), lossless=True)
+        return path
+
+    @pytest.mark.parametrize("extra", [{}, {"scale": 2.0}, {"roi": (4, 2, 28, 22)}])
+    @pytest.mark.parametrize("kind", ["region", "mask"])
+    def test_outside_it_the_frame_is_the_input_s(
+        self, clip: Path, tmp_path: Path, extra: dict[str, Any], kind: str
+    ) -> None:
+        x, y, width, height = self.REGION
+        value: Any = self.REGION
+        if kind == "mask":
+            value = tmp_path / "mask.png"
+            mask = np.zeros((24, 32), np.uint8)
+            mask[y : y + height, x : x + width] = 255
+            cv2.imwrite(str(value), mask)
+        usual: dict[str, Any] = {"lossless": True, "device": "cpu", **extra}
+        report = magnify(
+            clip, tmp_path / "a.mkv", method="layered", factor=30, options={kind: value}, **usual
+        )
+        magnify(clip, tmp_path / "b.mkv", method="linear", factor=1, **usual)
+        change = (back(tmp_path / "a.mkv") - back(tmp_path / "b.mkv")).abs().amax((0, 1))
+        assert change.max() > 4
+        scale = int(extra.get("scale", 1))
+        rows, columns = (change > 1).nonzero().unbind(1)
+        # Bicubic resizing of a mask widens its grey rim by a px of the input.
+        slack = 2 * scale
+        assert x * scale - slack <= columns.min() <= columns.max() < (x + width) * scale + slack
+        assert y * scale - slack <= rows.min() <= rows.max() < (y + height) * scale + slack
+        # And it reaches across most of the region.
+        assert columns.max() - columns.min() > 0.6 * width * scale
+        if kind == "region":
+            assert "20×16 px at 8,4" in report.method
+
+    def test_one_outside_the_clip_or_the_roi_is_told_in_its_px(self, clip: Path, tmp_path: Path) -> None:
+        usual: dict[str, Any] = {"method": "layered", "device": "cpu"}
+        with pytest.raises(InputError, match=r"region 20,4,20,16 .* px of the input\) .* frame of 32×24 px"):
+            magnify(clip, tmp_path / "a.mkv", options={"region": (20, 4, 20, 16)}, scale=4.0, **usual)
+        with pytest.raises(InputError, match="does not lie within --roi"):
+            magnify(clip, tmp_path / "a.mkv", options={"region": self.REGION}, roi=(0, 0, 16, 16), **usual)
+        assert not (tmp_path / "a.mkv").exists()
+
+
 class TestPlumbing:
     @pytest.mark.parametrize("batch", [1, 4, 100])
     def test_output_t_is_input_t(
@@ -299,6 +369,15 @@ class TestCuts:
         inputs = back(tmp_path / "in.mkv")[12:]
         assert (outputs[0][12:] - inputs).abs().float().mean() < 2
         assert (outputs[1][12:] - inputs).abs().float().mean() > 10
+
+    def test_a_shot_of_one_frame_is_told_of_as_one(self, tmp_path: Path) -> None:
+        shots = [shot(seed, length) for seed, length in enumerate((30, 1, 30))]
+        write_clip(tmp_path / "in.mkv", torch.cat(shots), lossless=True)
+        options: dict[str, Any] = {"method": "linear", "low": 2, "high": 6, "device": "cpu"}
+        with pytest.warns(
+            UserWarning, match="the 1 frame from frame 30 on is too few .* it is left as it is"
+        ):
+            magnify(tmp_path / "in.mkv", tmp_path / "out.mkv", **options)
 
     @pytest.mark.parametrize("extra", [{}, {"side_by_side": True}, {"scale": 2.0}, {"roi": (0, 0, 32, 16)}])
     @pytest.mark.parametrize("lengths", [(30, 6, 30), (6, 30, 30), (30, 30, 6), (30, 4, 5)])

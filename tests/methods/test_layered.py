@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -19,10 +20,12 @@ from mm.methods import Magnifier, PhaseMagnifier
 from mm.methods.affine import apply, grid, inverse
 from mm.methods.compositing import feathered, rectangle
 from mm.methods.layered import LayeredMagnifier
+from mm.methods.layout import Layout
 from mm.metrics.displacement import measure_displacement
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.registry import methods
 from mm.temporal import Band
+from mm.video import ClipInfo
 
 FPS, FREQUENCY, FRAMES = 30.0, 3.0, 60
 HEIGHT, WIDTH = 96, 144
@@ -390,6 +393,59 @@ def test_a_mask_from_a_file_is_the_mask_from_a_tensor(short: Tensor, tmp_path: P
     assert torch.equal(outputs[0], outputs[1])
     assert torch.equal(outputs[0], outputs[2])
     assert torch.equal(outputs[0], run(make("static"), frames))
+
+
+def test_a_region_of_the_clip_is_found_in_what_is_seen_of_it(short: Tensor) -> None:
+    """As if it had been typed in px of the resized and cut frames."""
+    info = cast(ClipInfo, SimpleNamespace(width=2 * WIDTH, height=2 * HEIGHT))
+    x, y, wide, high = REGION
+    doubled = (2 * x, 2 * y, 2 * wide, 2 * high)
+    roi = (2 * (x - 4), 2 * (y - 6), 2 * (wide + 8), 2 * (high + 8))
+    mask = rectangle(doubled, 2 * HEIGHT, 2 * WIDTH)
+    for cut, own in ((None, REGION), (roi, (4, 6, wide, high))):
+        layout = Layout.of(info, 0.5, cut, False)
+        frames = layout.cut(short[:3])
+        placed = make("static", region=doubled)
+        placed.see_through(layout, (2 * HEIGHT, 2 * WIDTH))
+        assert torch.equal(run(placed, frames), run(make("static", region=own), frames))
+        # What is said of it is what was typed.
+        assert f"{2 * wide}×{2 * high} px at {2 * x},{2 * y}" in placed.describe()
+        masked = make("static", region=None, mask=mask)
+        masked.see_through(layout, (2 * HEIGHT, 2 * WIDTH))
+        assert masked._mask is not None
+        assert torch.equal((masked._mask >= 0.5).float(), rectangle(own, *layout.magnified))
+    # At the clip's own size nothing changes.
+    plain = make("static")
+    plain.see_through(
+        Layout.of(cast(ClipInfo, SimpleNamespace(width=WIDTH, height=HEIGHT)), 1.0, None, False),
+        (HEIGHT, WIDTH),
+    )
+    assert torch.equal(run(plain, short[:3]), run(make("static"), short[:3]))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"region": (100, 0, 30, 30)},
+            r"region 100,0,30,30 \(x,y,width,height, px of the input\) does not lie .* frame of 128×96 px",
+        ),
+        ({"region": (20, 20, 20, 20)}, r"region 20,20,20,20 .* does not lie within --roi"),
+        ({"region": (40, 40, 10, 10)}, r"a region of 5×5 px is too small"),
+        ({"mask": torch.ones(48, 64)}, "the mask is of 64×48 px, the frames are of 128×96 px"),
+        ({"mask": rectangle((0, 0, 20, 20), 96, 128)}, "the white of mask lies outside --roi"),
+    ],
+)
+def test_a_region_that_is_not_in_what_is_seen(options: dict[str, Any], says: str) -> None:
+    layout = Layout.of(cast(ClipInfo, SimpleNamespace(width=128, height=96)), 0.5, (30, 30, 60, 60), False)
+    magnifier = LayeredMagnifier(**options)
+
+    def before_any_frame() -> None:
+        magnifier.see_through(layout, (96, 128))
+        magnifier.memory(*layout.magnified, 10)
+
+    with pytest.raises(InputError, match=says):
+        before_any_frame()
 
 
 def test_the_matte_rises_inside_the_rim_but_not_at_the_frames_border() -> None:

@@ -300,7 +300,7 @@ def test_a_flushed_magnifier_takes_another_clip(network: MagnificationNetwork, c
 def test_is_found_by_name_and_keeps_the_interface(network: MagnificationNetwork) -> None:
     magnifier = methods.get("learned")(network=network, factor=2.0, band=BAND, mode="temporal")
     assert isinstance(magnifier, Magnifier)
-    assert magnifier.describe().startswith("learned, temporal, factor 2, 32 on cpu; butter 1–4 Hz")
+    assert magnifier.describe().startswith("learned, temporal, factor 2, 32 bits on cpu; butter 1–4 Hz")
 
 
 @pytest.mark.parametrize("filter_", ["butter", "ideal"])

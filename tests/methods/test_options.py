@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pydoc
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -187,6 +189,32 @@ def test_the_methods_that_are_built_in() -> None:
     assert options["short"].type_name == "attenuate | zero"
     # "see :class:`…SteerablePyramid`" is followed.
     assert options_of("phase")["orientations"].help.startswith("sectors that half a ring is cut into")
+
+
+def test_what_is_printed_points_nowhere_else() -> None:
+    """A reader of `mm methods NAME` has no "there", and finds what a full name names."""
+    for method in [name for name in methods if name != "plugin"]:
+        for option in options_of(method).values():
+            assert "see there" not in option.help, option
+            assert "as said" not in option.help, option
+            for place in re.findall(r"(?<=\bsee )[\w.]+\w|\bmm\.[\w.]+\w", option.help):
+                assert pydoc.locate(place) is not None, option
+    same = options_of("phase")
+    for name in ("orientations", "bandwidth", "scales", "angular", "limit", "channels"):
+        assert options_of("acceleration")[name].help == same[name].help != ""
+
+
+def test_references_in_a_ring_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ring(factor: float, orientations: int = 4) -> None:
+        """Goes round.
+
+        Args:
+            orientations: see :func:`mm.methods.options.ring`.
+        """
+
+    monkeypatch.setattr("mm.methods.options.ring", ring, raising=False)
+    monkeypatch.setitem(methods._entries, "ring", ring)
+    assert options_of("ring")["orientations"].help == "see mm.methods.options.ring."
 
 
 def test_every_option_of_every_method_can_be_typed_and_is_explained() -> None:

@@ -118,6 +118,49 @@ def test_a_rate_that_cannot_hold_the_band(name: str, fps: float, needed: float) 
     assert settle(name, low=0.2, high=0.5).at(fps, "guitar.mp4").band(fps) is not None
 
 
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_how_long_a_clip_must_be(name: str) -> None:
+    """What is said holds for the filter itself, at the rates of common cameras."""
+    settings = preset(name).settings
+    if settings.low is None:
+        assert settings.least_seconds is None
+        return
+    assert settings.least_seconds == pytest.approx(1 / settings.low, rel=2e-3)
+    for fps in (239.76, 600.0):
+        band = settings.at(fps, "clip.mp4").band(fps)
+        assert band is not None
+        needed = from_band(band).min_frames
+        # Whole frames.
+        assert needed - 1 <= settings.least_seconds * fps * 1.002
+        assert needed >= settings.least_seconds * fps * 0.998
+    assert replace(settings, preset=None, filter="ideal", low=1.0, high=1.2).least_seconds == pytest.approx(5)
+
+
+def test_a_clip_too_short_for_a_preset() -> None:
+    made = settle("breathing").at(30.0, "baby.mp4")
+    made.check_length(150, 150, 30.0, "baby.mp4")
+    with pytest.raises(InputError) as caught:
+        made.check_length(60, 150, 30.0, "baby.mp4")
+    assert str(caught.value) == (
+        "preset breathing looks at 0.2 Hz and more, which takes a clip of 5 s (150 frames at 30 a second), "
+        "but baby.mp4 has 2 s to look at (60 frames); give a longer clip, or leave out what is slower with "
+        "--low 0.5, or magnify all that moves with --mode static"
+    )
+    # The ways out are some.
+    band = settle("breathing", low=0.5).band(30.0)
+    assert band is not None
+    assert from_band(band).min_frames == 60
+    assert settle("breathing", mode="static").band(30.0) is None
+    # Where what is left of the band would be less than an octave, it is no way out.
+    with pytest.raises(InputError, match=r"\(20 frames\); give a longer clip, or magnify all that moves"):
+        made.check_length(20, 150, 30.0, "baby.mp4")
+    with pytest.raises(InputError, match=r"\(1 frame\); give a longer clip$"):
+        made.check_length(1, 150, 30.0, "baby.mp4")
+    # What the user chose, the filter refuses in its own words.
+    settle(low=0.2, high=1.5).check_length(60, 150, 30.0, "baby.mp4")
+    settle("impact").check_length(2, 1, 30.0, "gun.mp4")
+
+
 def test_no_such_preset() -> None:
     with pytest.raises(
         InputError, match=r"no preset is called 'pulze'; did you mean 'pulse'\? \(known: breathing,"

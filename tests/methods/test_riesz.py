@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.methods.base import Magnifier
-from mm.methods.phase import PhaseMagnifier
+from mm.methods import PhaseMagnifier
 from mm.methods.riesz import RieszMagnifier
-from mm.registry import methods
 from mm.temporal import Band
 
+MakeGrating = Callable[..., Any]
+Run = Callable[..., Tensor]
 
-def _eulerian() -> ModuleType:
-    """What the Eulerian methods are held to, with this one entered among them."""
-    path = Path(__file__).with_name("test_eulerian.py")
-    spec = importlib.util.spec_from_file_location("eulerian_for_riesz", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its module up.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    module.METHODS["riesz"] = RieszMagnifier
-    return module
-
-
-shared = _eulerian()
-Grating, run = shared.Grating, shared.run
 NARROW = Band(2.0, 4.0, 30.0)
-modes = pytest.mark.parametrize("mode", ["static", "dynamic", "temporal"])
-
-
-@pytest.fixture(scope="module")
-def clip() -> Tensor:
-    """34 frames of 25×34 px: coloured noise, smooth enough to hold waves, that drifts and changes."""
-    noise = torch.rand(34, 3, 25, 34, generator=torch.Generator().manual_seed(1))
-    return (0.25 + 0.5 * noise.cumsum(0) / torch.arange(1, 35).view(-1, 1, 1, 1)).clamp(0, 1)
 
 
 # --- the truth ------------------------------------------------------------------------------------
@@ -53,9 +27,11 @@ def clip() -> Tensor:
 @pytest.mark.parametrize("period", [12, 24, 48])
 @pytest.mark.parametrize("angle", [0.0, math.pi / 4, math.pi / 2])
 @pytest.mark.parametrize("mode", ["static", "temporal"])
-def test_a_tenth_of_a_pixel_times_ten(mode: str, period: float, angle: float) -> None:
+def test_a_tenth_of_a_pixel_times_ten(
+    mode: str, period: float, angle: float, grating: MakeGrating, run: Run
+) -> None:
     """Default parameters, 0.1 px at 3 Hz: ten times as large within 10 %, in step within 0.05 frames."""
-    wave = Grating(period, angle)
+    wave = grating(period, angle)
     out = run(
         RieszMagnifier(10.0, mode, NARROW if mode == "temporal" else None, batch=8),
         wave.frames(wave.shift(70)),
@@ -67,8 +43,8 @@ def test_a_tenth_of_a_pixel_times_ten(mode: str, period: float, angle: float) ->
 
 
 @pytest.mark.parametrize("filter_", ["butter", "iir", "fir", "ideal"])
-def test_every_filter_is_in_step(filter_: str) -> None:
-    wave = Grating(20, size=(48, 64))
+def test_every_filter_is_in_step(filter_: str, grating: MakeGrating, run: Run) -> None:
+    wave = grating(20, size=(48, 64))
     magnifier = RieszMagnifier(10.0, "temporal", Band(1.0, 6.0, 30.0, filter_), batch=8)
     assert magnifier.filter is not None
     expected = 1 + 9 * abs(magnifier.filter.gain(3.0))
@@ -77,23 +53,14 @@ def test_every_filter_is_in_step(filter_: str) -> None:
     assert abs(math.atan2(found.off, found.gain)) < 0.01 * 2 * math.pi
 
 
-@pytest.mark.parametrize("period", [16, 40])
-def test_static_and_dynamic_multiply_the_displacement_from_the_reference(period: float) -> None:
-    shared.test_static_and_dynamic_multiply_the_displacement_from_the_reference("riesz", period)
-
-
-def test_a_factor_of_zero_takes_the_motion_away() -> None:
-    wave = Grating(16, amplitude=0.3)
+def test_a_factor_of_zero_takes_the_motion_away(grating: MakeGrating, run: Run) -> None:
+    wave = grating(16, amplitude=0.3)
     out = run(RieszMagnifier(0.0), wave.frames(wave.shift(10)))
     assert wave.displacement(out).abs().max() < 0.1 * 0.3
 
 
-def test_motion_outside_the_band_is_left_alone() -> None:
-    shared.test_motion_outside_the_band_is_left_alone("riesz")
-
-
-def test_holds_where_linear_breaks_and_breaks_in_its_turn() -> None:
-    wave = Grating(16, contrast=0.1)
+def test_holds_where_linear_breaks_and_breaks_in_its_turn(grating: MakeGrating, run: Run) -> None:
+    wave = grating(16, contrast=0.1)
     out = run(RieszMagnifier(10.0), wave.frames(torch.tensor([0.0, 0.2, 0.4, 1.6]).double()))
     moved = wave.displacement(out)
     assert moved[1] == pytest.approx(2, rel=0.12)
@@ -104,28 +71,28 @@ def test_holds_where_linear_breaks_and_breaks_in_its_turn() -> None:
     assert abs(float(moved[3])) < 4
 
 
-def test_crossed_waves_move_less() -> None:
+def test_crossed_waves_move_less(grating: MakeGrating, run: Run) -> None:
     """Two waves of 12 px that cross, each moving along itself: one direction a place cannot tell both."""
-    right, down = Grating(12), Grating(12, math.pi / 2)
+    right, down = grating(12), grating(12, math.pi / 2)
     shift = right.shift(10)
     frames = (right.frames(shift) + down.frames(shift)) / 2
     rest = (right.frames(shift[:1] * 0) + down.frames(shift[:1] * 0)) / 2
     gains = {}
     for make in (RieszMagnifier, PhaseMagnifier):
         out = run(make(10.0), frames)
-        turn = torch.angle(right._component(out) / right._component(rest))
+        turn = torch.angle(right.component(out) / right.component(rest))
         moved = -turn * 12 / (2 * math.pi)
         gains[make.name] = float(moved @ shift / (shift @ shift)) / 10
     assert gains["phase"] == pytest.approx(1, abs=0.05)
     assert gains["riesz"] == pytest.approx(0.57, abs=0.05)
 
 
-def test_follows_a_wave_over_many_turns() -> None:
+def test_follows_a_wave_over_many_turns(grating: MakeGrating, run: Run) -> None:
     """A slow drift over three wavelengths under the vibration, which only the vibration may come through."""
-    wave = Grating(12)
+    wave = grating(12)
     drift = 36 * torch.arange(90).double() / 90
     out = run(RieszMagnifier(10.0, "temporal", Band(1.5, 6.0, 30.0)), wave.frames(drift + wave.shift(90)))
-    ratio = wave._component(out) / wave._component(wave.frames(drift))
+    ratio = wave.component(out) / wave.component(wave.frames(drift))
     moved = -torch.angle(ratio) * 12 / (2 * math.pi)
     time = 2 * math.pi * 3 * torch.arange(30, 60).double() / 30
     assert float(moved[30:60] @ time.sin() / time.sin().square().sum()) == pytest.approx(1.0, rel=0.1)
@@ -139,15 +106,17 @@ def test_follows_a_wave_over_many_turns() -> None:
     [{"smoothing": 0.0}, {"smoothing": 1.0}, {"smoothing": 4.0}, {"channels": "rgb"}, {"limit": math.pi}],
 )
 @pytest.mark.parametrize("period", [12, 48])
-def test_every_option_keeps_the_truth(options: dict[str, object], period: float) -> None:
-    wave = Grating(period, angle=0.3)
-    out = run(RieszMagnifier(10.0, batch=4, **options), wave.frames(wave.shift(20)))  # type: ignore[arg-type]
+def test_every_option_keeps_the_truth(
+    options: dict[str, Any], period: float, grating: MakeGrating, run: Run
+) -> None:
+    wave = grating(period, angle=0.3)
+    out = run(RieszMagnifier(10.0, batch=4, **options), wave.frames(wave.shift(20)))
     assert wave.motion(out, 0, 20).gain == pytest.approx(10, rel=0.1)
 
 
-def test_fewer_scales_leave_long_waves_to_the_low_pass() -> None:
+def test_fewer_scales_leave_long_waves_to_the_low_pass(grating: MakeGrating, run: Run) -> None:
     """With one scale a wave of 48 px is moved as by the linear method: farther shifts fall short."""
-    wave = Grating(48)
+    wave = grating(48)
     frames = wave.frames(torch.tensor([0.0, 0.1, 1.0]).double())
     one, all_ = (wave.displacement(run(RieszMagnifier(10.0, scales=n), frames)) for n in (1, None))
     assert one[1] == pytest.approx(1, rel=0.1)
@@ -158,8 +127,8 @@ def test_fewer_scales_leave_long_waves_to_the_low_pass() -> None:
     assert all_[2] > 1.05 * one[2]
 
 
-def test_a_limit_holds_large_motion() -> None:
-    wave = Grating(16)
+def test_a_limit_holds_large_motion(grating: MakeGrating, run: Run) -> None:
+    wave = grating(16)
     frames = wave.frames(torch.tensor([0.0, 0.05, 1.0]).double())
     out = wave.displacement(run(RieszMagnifier(10.0, limit=math.pi / 2), frames))
     assert out[1] == pytest.approx(0.5, rel=0.1)
@@ -167,15 +136,15 @@ def test_a_limit_holds_large_motion() -> None:
     assert out[2] == pytest.approx(1.0 + 16 / 4, rel=0.1)
 
 
-def test_smoothing_lessens_noise() -> None:
+def test_smoothing_lessens_noise(grating: MakeGrating, run: Run) -> None:
     noise = 0.01 * torch.randn(8, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    frames = Grating(24).frames(torch.zeros(8).double()) + noise
+    frames = grating(24).frames(torch.zeros(8).double()) + noise
     rough, smooth = ((run(RieszMagnifier(3.0, smoothing=s), frames) - frames)[1:].std() for s in (0.0, 2.0))
     assert smooth < 0.75 * rough
 
 
-def test_rgb_moves_colour_that_has_no_luminance() -> None:
-    wave = Grating(16, colour=(1.0, -0.299 / 0.587, 0.0))
+def test_rgb_moves_colour_that_has_no_luminance(grating: MakeGrating, run: Run) -> None:
+    wave = grating(16, colour=(1.0, -0.299 / 0.587, 0.0))
     frames = wave.frames(wave.shift(10))
     grey, colour = (
         wave.displacement(run(RieszMagnifier(10.0, channels=c), frames)) for c in ("luminance", "rgb")
@@ -184,50 +153,10 @@ def test_rgb_moves_colour_that_has_no_luminance() -> None:
     torch.testing.assert_close(colour, 10 * wave.shift(10), atol=0.1, rtol=0)
 
 
-def test_a_flickering_light_is_not_motion() -> None:
+def test_a_flickering_light_is_not_motion(run: Run) -> None:
     flicker = 0.01 * torch.sin(2 * math.pi * torch.arange(10) / 10).view(-1, 1, 1, 1)
     frames = 0.5 + flicker.expand(10, 3, 32, 48)
     torch.testing.assert_close(run(RieszMagnifier(10.0), frames), frames, atol=1e-5, rtol=0)
-
-
-# --- the stream -----------------------------------------------------------------------------------
-
-
-@modes
-@pytest.mark.parametrize("batch", [1, 4])
-def test_chunks_make_no_difference(mode: str, batch: int, clip: Tensor) -> None:
-    shared.test_chunks_make_no_difference("riesz", mode, batch, clip)
-
-
-@modes
-def test_the_stream(mode: str, clip: Tensor) -> None:
-    """A factor of 1, still frames, the end in parts, float32 in range, what is held."""
-    shared.test_a_factor_of_one_and_a_still_clip_change_nothing("riesz", mode, clip)
-    shared.test_the_end_comes_in_parts("riesz", mode, clip)
-    shared.test_gives_float32_in_range_that_can_be_written_to("riesz", mode, clip)
-    shared.test_holds_no_more_than_it_says_however_long_the_clip("riesz", mode, clip)
-
-
-@modes
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_constant_frames_stay_constant(mode: str, value: float) -> None:
-    shared.test_constant_frames_stay_constant("riesz", mode, value)
-
-
-@modes
-@pytest.mark.parametrize("size", [(8, 8), (8, 31), (9, 64)])
-def test_the_smallest_frames(mode: str, size: tuple[int, int]) -> None:
-    shared.test_the_smallest_frames("riesz", size, mode)
-
-
-def test_a_flushed_magnifier_takes_another_clip_of_another_size(clip: Tensor) -> None:
-    shared.test_a_flushed_magnifier_takes_another_clip_of_another_size("riesz", clip)
-
-
-def test_is_found_by_name_and_keeps_the_interface() -> None:
-    assert isinstance(methods.get("riesz")(factor=2.0), Magnifier)
-    shared.test_is_found_by_name_and_keeps_the_interface("riesz")
-    assert RieszMagnifier().flush().shape == (0, 3, 0, 0)
 
 
 def test_waits_with_less_memory_than_phase() -> None:
@@ -248,9 +177,9 @@ def test_waits_with_less_memory_than_phase() -> None:
         ({"channels": "hue"}, "luminance or rgb, got 'hue'"),
     ],
 )
-def test_bad_options(options: dict[str, object], says: str) -> None:
+def test_bad_options(options: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        RieszMagnifier(**options).push(torch.rand(1, 3, 40, 64))  # type: ignore[arg-type]
+        RieszMagnifier(**options).push(torch.rand(1, 3, 40, 64))
 
 
 def test_frames_too_small_for_any_level() -> None:

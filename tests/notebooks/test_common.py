@@ -122,6 +122,44 @@ def test_report_tells_the_verdict_from_its_claims(
     assert nothing.verdict == "does not agree"
 
 
+def test_a_notebook_begins_with_its_report_and_the_networks_that_are_named(
+    common: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mm.networks import MagnificationNetwork, NetworkConfig, save
+
+    small = {"stem_channels": 4, "channels": 4, "decoder_blocks": 1}
+    save(MagnificationNetwork(NetworkConfig.from_dict(small)), tmp_path / "own.safetensors", {})
+    monkeypatch.setenv("MM_WEIGHTS", str(tmp_path / "own.safetensors"))
+    monkeypatch.delenv("MM_RELEASE", raising=False)
+    report, network = common.begin("figure00", "a trial")
+    assert (report.name, report.title, report.claims) == ("figure00", "a trial", [])
+    assert network.config.channels == 4
+    assert list(common.networks()) == ["learned"]
+    monkeypatch.setenv("MM_RELEASE", str(tmp_path / "own.safetensors"))
+    assert [(name, each.config.channels) for name, each in common.networks().items()] == [
+        ("learned", 4),
+        ("2018 release", 4),
+    ]
+
+
+def test_a_closer_look_has_a_column_a_clip(common: ModuleType) -> None:
+    still = torch.rand(5, 3, 140, 180, generator=torch.Generator().manual_seed(0))
+    moved = common.sideways(torch.tensor([0.0, 2.0]))
+    assert moved.tolist() == [[0, 0], [2, 0]]
+    figure = common.closer_look({"input": still, "phase": still.flip(0)}, {"phase": 1.5}, 20.0, 10.0)
+    axes = figure.get_axes()
+    assert [axis.get_title() for axis in axes] == [
+        *("input", "phase, ×20"),
+        *("detail", "detail"),
+        *("x–t at y = 70", "x–t at y = 70"),
+    ]
+    assert [axis.get_xlabel() for axis in axes[:2]] == ["", "beyond what is there: 1.50/255"]
+    last = torch.as_tensor(axes[1].images[0].get_array()).permute(2, 0, 1)
+    assert torch.equal(last, still[0])
+    detail = torch.as_tensor(axes[2].images[0].get_array()).permute(2, 0, 1)
+    assert torch.equal(detail, still[-1, :, 60:132, 70:166])
+
+
 def test_clips_are_optional_but_a_wrong_folder_is_told(
     common: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -362,6 +362,35 @@ def test_bad_mixtures(generators: dict[str, float], message: str) -> None:
         Mixture(generators)
 
 
+class Half:
+    """A user's class that lacks two of a generator's three members."""
+
+    parameters = 1
+
+
+class Wide(Breathing):
+    """A user's generator that cannot be made without a value."""
+
+    def __init__(self, width: float) -> None:
+        self.width = width
+
+
+def test_what_a_users_class_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacks = "Half has no is_translation, no displacement; it needs"
+    with pytest.raises(InputError, match=lacks):
+        Synthesizer(32, 40, motion=Half())  # type: ignore[arg-type]
+    monkeypatch.setitem(motion_generators._entries, "half", Half)
+    with pytest.raises(InputError, match=lacks):
+        Mixture({"half": 1.0})
+
+
+def test_a_mixture_says_which_generator_needs_more_than_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(motion_generators._entries, "wide", Wide)
+    with pytest.raises(InputError, match=r"'wide' cannot be made by its name alone \(missing .*'width'\)"):
+        Mixture({"wide": 1.0, "translation": 1.0})
+    assert len(Mixture({"wide": 1.0, "translation": 1.0}, {"wide": Wide(3.0)}).members) == 2
+
+
 @pytest.mark.parametrize("generator", [Elastic, TravellingWave])
 def test_bad_wavelengths(generator: type[Elastic] | type[TravellingWave]) -> None:
     with pytest.raises(InputError, match="got 50 and 20"):

@@ -47,6 +47,13 @@ def test_a_clip_shorter_than_a_period_of_the_low_edge(name: str) -> None:
     assert filter_.filter_all(torch.zeros(75, 3)).shape == (75, 3)
 
 
+def test_one_frame_is_no_clip_for_any_filter() -> None:
+    filter_ = make_filter("butter", 0.4, 3.0, 30.0)
+    filter_.push(torch.zeros(1, 2))
+    with pytest.raises(InputError, match=r"has 1 frame at 30 a second, .* at least 75; give a longer clip$"):
+        filter_.flush()
+
+
 def test_the_ideal_filter_needs_frames_enough_to_resolve_its_band() -> None:
     filter_ = make_filter("ideal", 72, 92, 600)
     assert filter_.min_frames == 30

@@ -1,0 +1,105 @@
+"""Classes that a configuration names by ``class_path``: what is wrong with one, in one plain line.
+
+A configuration's parser goes by type hints, and a plug-in may have been written without any.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonargparse import Namespace
+
+from mm.errors import InputError
+from mm.synthesis import MotionGenerator
+
+_NONE = inspect.Parameter.empty
+_METHOD = "displacement"
+# How the parser says it, somewhere in an account of every type that it tried.
+_REFUSED = re.compile(rf"Import path (\S+) does not implement protocol {MotionGenerator.__name__}\b")
+
+
+def refused_generator(message: str) -> str | None:
+    """Say why a class was not taken for a motion generator, and how to write it.
+
+    Args:
+        message: the parser's own.
+
+    Returns:
+        One line; None if the message is about something else.
+    """
+    found = _REFUSED.search(message)
+    if found is None:
+        return None
+    # Annotations that are kept as text come in quotes.
+    wanted = str(inspect.signature(getattr(MotionGenerator, _METHOD))).replace("'", "")
+    return (
+        f"{found[1]} is not taken for a motion generator: {_fault(pydoc.locate(found[1]))}; "
+        f"write it as def {_METHOD}{wanted}"
+    )
+
+
+def _fault(generator: object) -> str:
+    """What of the method differs from the contract's."""
+    method = getattr(generator, _METHOD, None)
+    if not inspect.isclass(generator) or not callable(method):
+        return f"it is no class with a method {_METHOD}"
+    wanted = list(inspect.signature(getattr(MotionGenerator, _METHOD)).parameters)[1:]
+    signature = inspect.signature(method)
+    given = {name: each for name, each in signature.parameters.items() if name != "self"}
+    if list(given)[: len(wanted)] != wanted:
+        return f"its {_METHOD} takes {', '.join(given) or 'nothing'} in place of {', '.join(wanted)}"
+    missing = [", ".join(name for name in wanted if given[name].annotation is _NONE)]
+    if signature.return_annotation is _NONE:
+        missing.append("what it returns")
+    if any(missing):
+        return f"its {_METHOD} has no type hint for {' and '.join(filter(None, missing))}"
+    return f"its {_METHOD} has other type hints, or more parameters without a default"
+
+
+def check_arguments(config: Namespace) -> None:
+    """Refuse a parameter that has to be given and is not, where the parser did not see that.
+
+    It sees it of a parameter with a type hint; one without a hint it would set to None.
+
+    Args:
+        config: parsed, not instantiated.
+
+    Raises:
+        InputError: naming the parameter and the configuration's key for it.
+    """
+    for key, node in _nodes(config, ""):
+        given = node.get("init_args") or {}
+        nothing = [name for name, value in given.items() if value is None]
+        made = pydoc.locate(node["class_path"]) if nothing else None
+        if not inspect.isclass(made):
+            continue
+        try:
+            parameters = inspect.signature(made).parameters
+        except ValueError:
+            # A class that is not written in Python may tell nothing of its parameters.
+            continue
+        for name in nothing:
+            parameter = parameters.get(name)
+            if parameter is not None and parameter.annotation is parameter.default is _NONE:
+                raise InputError(
+                    f"{node['class_path']} gets no {name}, which has neither a type hint nor a default: set "
+                    f"{key}.init_args.{name}, or write {name}: float = 1.0 (or what it is) in the class"
+                )
+
+
+def _nodes(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Every part of a configuration that names a class, with its key."""
+    if isinstance(value, Namespace):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        if isinstance(value.get("class_path"), str):
+            yield key, value
+        for name, each in value.items():
+            yield from _nodes(each, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for number, each in enumerate(value):
+            yield from _nodes(each, f"{key}[{number}]")
