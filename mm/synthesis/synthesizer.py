@@ -46,6 +46,7 @@ class Synthesizer(nn.Module):
         subsets: the recipes that the batch's ``subset`` indexes.
         noise_distribution: of the noise's standard deviation within its range; "log-uniform" makes as many
             samples between 0.001 and 0.01 as between 0.01 and 0.1, and needs a range that begins above 0.
+        quantised: whether frames are rounded to 8 bits, as cameras' are; otherwise for ablations.
     """
 
     _background_moves: Tensor
@@ -69,6 +70,7 @@ class Synthesizer(nn.Module):
         max_objects: int = 15,
         subsets: tuple[Recipe, ...] = SUBSETS,
         noise_distribution: Literal["uniform", "log-uniform"] = "uniform",
+        quantised: bool = True,
     ) -> None:
         super().__init__()
         self.limits = limits or MotionLimits()
@@ -89,6 +91,7 @@ class Synthesizer(nn.Module):
         self.antialias = antialias
         self.colour = colour
         self.clean_target = clean_target
+        self.quantised = quantised
         self.subsets = subsets
         self.geometry = Geometry.for_motion(
             height, width, self.limits.max_magnified, object_size, max_objects
@@ -202,7 +205,9 @@ class Synthesizer(nn.Module):
             low, high = self.noise
             strength = low * (high / low) ** random.uniform("noise strength")
         frames = photon_noise(frames, strength, random.normal("noise", *shape))
-        frames = quantise(frames, random.uniform("rounding", *shape))
+        frames = (
+            quantise(frames, random.uniform("rounding", *shape)) if self.quantised else frames.clamp(0, 1)
+        )
         out = dict(zip(("xa", "xb", "xb_perturbed", "y_perturbed", "y"), frames.unbind(1), strict=False))
         out.setdefault("y", y)
         out["factor"] = factor

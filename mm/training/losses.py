@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from kornia.metrics import ssim
 from torch import Tensor
-from torch.nn.functional import l1_loss
+from torch.nn.functional import l1_loss, mse_loss
 
 PAPER_WEIGHT = 0.1
 """λ: the weight of the three terms that keep texture and shape apart (paper, section 3.3)."""
@@ -15,6 +15,9 @@ PAPER_WEIGHT = 0.1
 LOG_FLOOR, LOG_SCALE = 0.003, 0.03
 """Of :func:`log_l1`: the error, in [0, 1] units, below which a sample counts no more, and what makes the
 gradient that of L1 at a usual error (0.027)."""
+
+SQUARE_SCALE = 15.0
+"""Of :func:`mean_square`: what makes its gradient that of L1 at a difference of 1/30."""
 
 SSIM_WINDOW = 11
 """Side in px of the Gaussian window (σ 1.5 px) of Wang et al. 2004."""
@@ -82,6 +85,18 @@ def log_l1(prediction: Tensor, target: Tensor) -> Tensor:
     return LOG_SCALE * torch.log1p(errors / LOG_FLOOR).mean()
 
 
+def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return ``SQUARE_SCALE`` times the mean squared difference, as a float32 scalar: for ablations.
+
+    Where the motion cannot be told, L1's best answer is the median of what may be, this one's the mean.
+
+    Args:
+        prediction: Ŷ, (B, 3, H, W), unclamped.
+        target: Y, of the same shape, in [0, 1].
+    """
+    return SQUARE_SCALE * mse_loss(prediction.float(), target.float())
+
+
 def structure(prediction: Tensor, target: Tensor) -> Tensor:
     """Return 1 − SSIM (Wang et al. 2004), the mean over samples, channels and pixels, as a float32 scalar.
 
@@ -95,17 +110,20 @@ def structure(prediction: Tensor, target: Tensor) -> Tensor:
     return 1 - ssim(prediction.float(), target.float(), SSIM_WINDOW).mean()
 
 
+_OF_THE_IMAGE = ("image", "image_log", "image_square", "structure")
+
+
 def total_loss(terms: dict[str, Tensor], weight: float = PAPER_WEIGHT, ssim_weight: float = 0.0) -> Tensor:
     """Return the weighted sum of the terms of the loss.
 
     Args:
-        terms: of :func:`loss_terms`; ``image_log``, which then takes the place of ``image``; ``structure``
-            where that has a weight.
+        terms: of :func:`loss_terms`; ``image_log`` or ``image_square``, which then takes the place of
+            ``image``; ``structure`` where that has a weight.
         weight: the paper's λ, of the terms of the representations.
         ssim_weight: of ``structure``; 0 in the paper.
     """
-    loss = terms.get("image_log", terms["image"])
+    loss = terms.get("image_log", terms.get("image_square", terms["image"]))
     if ssim_weight:
         loss = loss + ssim_weight * terms["structure"]
-    others = [value for name, value in terms.items() if name not in ("image", "image_log", "structure")]
+    others = [value for name, value in terms.items() if name not in _OF_THE_IMAGE]
     return loss + weight * torch.stack(others).sum()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
 import torch
@@ -18,7 +18,15 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mm.errors import InputError
 from mm.networks import MagnificationNetwork, NetworkConfig, load
-from mm.training.losses import PAPER_WEIGHT, Representations, log_l1, loss_terms, structure, total_loss
+from mm.training.losses import (
+    PAPER_WEIGHT,
+    Representations,
+    log_l1,
+    loss_terms,
+    mean_square,
+    structure,
+    total_loss,
+)
 from mm.training.muon import Muon, hidden_and_other
 from mm.training.schedule import Schedule, rate_fraction
 from mm.training.scores import SubsetScores
@@ -27,7 +35,7 @@ Batch = dict[str, Tensor]
 
 _PAPER = NetworkConfig.paper()
 
-# Steps between two looks at whether the loss is still finite, on a device where looking stops the pipeline.
+# Steps between two looks at whether the loss is still finite, where looking stops the pipeline or the ranks.
 FINITE_CHECK_INTERVAL = 50
 
 
@@ -44,7 +52,7 @@ class MagnificationModule(pl.LightningModule):
         weight_decay: L2 penalty, added to the gradient as Adam does.
         loss_weight: λ of the texture and shape terms.
         image_loss: ``l1`` with the true magnified frame (the paper), or ``log``, in which every sample's
-            error counts relative to itself; see :func:`mm.training.losses.log_l1`.
+            error counts relative to itself (:func:`mm.training.losses.log_l1`), or ``square``.
         ssim_weight: of 1 − SSIM with the true magnified frame, beside its L1; 0 in the paper.
         warmup_steps: optimiser steps over which the learning rate rises linearly.
         schedule: ``constant``, or ``cosine`` down to ``final_learning_rate``.
@@ -85,7 +93,7 @@ class MagnificationModule(pl.LightningModule):
         gain_samples: int = 32,
         initial_weights: str | None = None,
         optimizer: Literal["adam", "muon"] = "adam",
-        image_loss: Literal["l1", "log"] = "l1",
+        image_loss: Literal["l1", "log", "square"] = "l1",
         ssim_weight: float = 0.0,
     ) -> None:
         super().__init__()
@@ -94,7 +102,10 @@ class MagnificationModule(pl.LightningModule):
         )
         _check(learning_rate > 0, f"model.learning_rate must be above 0, got {learning_rate:g}")
         _check(loss_weight >= 0, f"model.loss_weight must be at least 0, got {loss_weight:g}")
-        _check(image_loss in ("l1", "log"), f"model.image_loss must be l1 or log, got {image_loss!r}")
+        _check(
+            image_loss in ("l1", "log", "square"),
+            f"model.image_loss must be l1, log or square, got {image_loss!r}",
+        )
         _check(ssim_weight >= 0, f"model.ssim_weight must be at least 0, got {ssim_weight:g}")
         _check(warmup_steps >= 0, f"model.warmup_steps must be at least 0 steps, got {warmup_steps}")
         _check(
@@ -211,6 +222,8 @@ class MagnificationModule(pl.LightningModule):
         terms = loss_terms(prediction, batch["y"], features)
         if self.hparams["image_loss"] == "log":
             terms["image_log"] = log_l1(prediction, batch["y"])
+        elif self.hparams["image_loss"] == "square":
+            terms["image_square"] = mean_square(prediction, batch["y"])
         if self.hparams["ssim_weight"]:
             terms["structure"] = structure(prediction, batch["y"])
         loss = total_loss(terms, self.hparams["loss_weight"], self.hparams["ssim_weight"])
@@ -295,17 +308,18 @@ class MagnificationModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def _optimizer(self) -> torch.optim.Optimizer:
+        rate, options = self.hparams["learning_rate"], self._optimizer_options()
+        if self.hparams["optimizer"] == "muon":
+            return Muon(hidden_and_other(self.network), lr=rate, betas=options["betas"])
+        return torch.optim.Adam(self.network.parameters(), lr=rate, **options)
+
+    def _optimizer_options(self) -> dict[str, Any]:
         options = self.hparams
-        betas = tuple(options["betas"])
-        if options["optimizer"] == "muon":
-            return Muon(hidden_and_other(self.network), lr=options["learning_rate"], betas=betas)
-        return torch.optim.Adam(
-            self.network.parameters(),
-            lr=options["learning_rate"],
-            betas=betas,
-            weight_decay=options["weight_decay"],
-            fused=options["fused"] or None,
-        )
+        return {
+            "betas": tuple(options["betas"]),
+            "weight_decay": options["weight_decay"],
+            "fused": options["fused"] or None,
+        }
 
     def _total_steps(self) -> int:
         if self.hparams["total_steps"] is not None:
@@ -323,22 +337,49 @@ class MagnificationModule(pl.LightningModule):
     def _watch(self, loss: Tensor, batch: Batch) -> None:
         names: dict[str, Tensor] = {key: batch[key] for key in ("index", "subset", "seed") if key in batch}
         self._unchecked.append((self.global_step, loss.detach(), names))
-        # On a CPU looking is free, and the weights are still good; on a GPU it would stop the pipeline.
-        if loss.device.type == "cpu" or len(self._unchecked) >= FINITE_CHECK_INTERVAL:
+        # With one process on a CPU looking is free, and the weights are still good. A GPU would have to be
+        # waited for, and other ranks asked.
+        free = loss.device.type == "cpu" and self.trainer.world_size == 1
+        if free or len(self._unchecked) >= FINITE_CHECK_INTERVAL:
             self._check_finite()
 
     def _check_finite(self) -> None:
-        """Raise if a loss since the last look was not finite, naming the samples of the first such batch."""
+        """Raise if a loss since the last look was not finite, naming the samples of the first such batch.
+
+        All ranks look after the same batch, and find the first such batch of all of them: the averaged
+        gradients of one rank's spoil the weights, and so the next loss, of all.
+        """
         entries, self._unchecked = self._unchecked, []
-        if not entries or bool(torch.isfinite(torch.stack([loss for _, loss, _ in entries])).all()):
+        if not entries:
             return
-        step, loss, names = next(entry for entry in entries if not bool(torch.isfinite(entry[1])))
+        finite = torch.isfinite(torch.stack([loss for _, loss, _ in entries])).tolist()
+        first = finite.index(False) if False in finite else len(entries)
+        # A rank that is interrupted cannot ask: the others are anywhere.
+        if self.trainer.world_size == 1 or self.trainer.interrupted:
+            if first < len(entries):
+                self._fail(self._not_finite(*entries[first]))
+            return
+        strategy = self.trainer.strategy
+        firsts = strategy.all_gather(torch.tensor([first], device=self.device)).flatten().tolist()
+        rank = firsts.index(min(firsts))
+        if firsts[rank] < len(entries):
+            own = self._not_finite(*entries[first]) if self.global_rank == rank else ""
+            self._fail(strategy.broadcast(own, src=rank))
+
+    def _not_finite(self, step: int, loss: Tensor, names: dict[str, Tensor]) -> str:
         samples = ", ".join(f"{key} {values.tolist()}" for key, values in names.items())
-        raise InputError(
+        return (
             f"the loss is {float(loss)} at step {step}, for the samples of {samples} "
             f"(rank {self.global_rank}): lower model.learning_rate, set trainer.gradient_clip_val, or use "
             "trainer.precision 32"
         )
+
+    def _fail(self, message: str) -> NoReturn:
+        """End all ranks for a reason that all of them know: rank 0 says it."""
+        if self.global_rank > 0:
+            # Well, for whoever started the ranks would else kill rank 0 before it has spoken.
+            raise SystemExit(0)
+        raise InputError(message)
 
     # Validation and test
 
@@ -407,7 +448,7 @@ class MagnificationModule(pl.LightningModule):
         """Add what a card needs to know; refuse to write weights that are not finite over good ones."""
         self._check_finite()
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.network.parameters()):
-            raise InputError(
+            self._fail(
                 f"the weights are not finite at step {self.global_step}; no checkpoint of them is written: "
                 "go on from the last one with a lower model.learning_rate or with trainer.gradient_clip_val"
             )
@@ -422,7 +463,8 @@ class MagnificationModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the counters up where the checkpoint left them, and fit its averaged weights to ours.
 
-        A run that goes on with averaging where there was none starts the average at the plain weights; one
+        Changed options of the optimiser win over the checkpoint's (the learning rate does in
+        :meth:`on_train_start`). A run that goes on with averaging where there was none starts the average at the plain weights; one
         that goes on without it leaves the average behind.
         """
         state = checkpoint["state_dict"]
@@ -432,6 +474,11 @@ class MagnificationModule(pl.LightningModule):
         elif not averaged:
             plain = [name for name in state if name.startswith("network.")]
             state |= {f"ema.{name.removeprefix('network.')}": state[name].clone() for name in plain}
+        # Here, not in the optimiser: it places its state by what the loaded groups say of its kernel.
+        for optimizer in checkpoint.get("optimizer_states", []):
+            for group in optimizer["param_groups"]:
+                ours = self._optimizer_options()
+                group |= {name: value for name, value in ours.items() if name in group}
         training = checkpoint.get("training", {})
         self.samples_seen = int(training.get("samples_seen", 0))
         self.seconds_trained = float(training.get("seconds", 0.0))

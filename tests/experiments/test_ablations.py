@@ -37,14 +37,14 @@ def test_each_differs_from_the_base_in_what_it_says(script):
 
 
 def test_the_table_has_a_line_a_network_and_the_mean_over_renderers(script):
-    cells = [("base", "0", 0.5), ("base", "0", 0.7), ("base", "3", 0.2), ("adam", "0", 1), ("adam", "3", 0.1)]
+    cells = [("base", "0", 0.5), ("base", "0", 0.7), ("base", "3", 0.2), ("adam", "0", 1), ("adam", "3", "")]
     rows = [
         {"method": name, "motion": "0.10", "factor": "10.0", "noise": noise, "gain": str(value)}
         for name, noise, value in cells
     ]
     lines = list(script.table(rows, ["base", "adam"], "gain"))
     assert lines[0] == "| network | 0.1 px ×10 | 0.1 px ×10, noise 3 |"
-    assert lines[2:] == ["| base | 0.600 | 0.200 |", "| adam | 1.000 | 0.100 |"]
+    assert lines[2:] == ["| base | 0.600 | 0.200 |", "| adam | 1.000 | – |"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,17 @@ def test_two_short_trainings_end_in_a_table(script, monkeypatch, tmp_path, capfd
     assert all(text.count(f"| {name} |") == 3 for name in names)
     done = [torch.load(tmp_path / "out" / name / "checkpoints" / "last.ckpt") for name in names]
     assert [checkpoint["global_step"] for checkpoint in done] == [2, 2, 1]
-    # Trained once: a second call measures alone.
+    # Trained once: a second call measures alone; another length is not taken for this one.
     trained = (tmp_path / "out" / "base" / "checkpoints" / "last.ckpt").stat().st_mtime_ns
-    script.train("base", tmp_path / "out", [])
+    script.train("base", tmp_path / "out", 2, [])
     assert (tmp_path / "out" / "base" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == trained
+    with pytest.raises(SystemExit, match="was trained for 2 steps, not 1"):
+        script.train("base", tmp_path / "out", 1, [])
+    assert script.seconds(tmp_path / "out" / "base", 3) is None
+
+
+def test_what_is_not_trained_is_not_measured(script, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("sys.argv", ["run.py", "base", "--only-measure", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        script.main()
+    assert "is trained to its end yet" in capsys.readouterr().err

@@ -57,6 +57,19 @@ def test_shapes_and_ranges(make_batch: MakeBatch) -> None:
         assert torch.equal(out[name], batch[name])
 
 
+def test_unquantised_frames_round_to_the_quantised_ones(make_batch: MakeBatch) -> None:
+    synthesizer, exact = small(), small(quantised=False)
+    batch = make_batch(synthesizer.geometry, [5, 6], [SHARP, BLURRED])
+    rounded, whole = synthesizer(batch), exact(batch)
+    for name in FRAMES[:2] + FRAMES[3:]:
+        levels = whole[name] * 255
+        assert (levels - levels.round()).abs().max() > 0.3
+        assert 0 < (rounded[name] - whole[name]).abs().max() < 1.001 / 255
+        assert whole[name].min() >= 0
+        assert whole[name].max() <= 1
+    assert torch.equal(rounded["y"], whole["y"])
+
+
 def test_has_no_parameters_and_nothing_in_checkpoints() -> None:
     synthesizer = small()
     assert not list(synthesizer.parameters())

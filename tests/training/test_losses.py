@@ -8,7 +8,15 @@ import pytest
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from mm.training.losses import PAPER_WEIGHT, Representations, log_l1, loss_terms, structure, total_loss
+from mm.training.losses import (
+    PAPER_WEIGHT,
+    Representations,
+    log_l1,
+    loss_terms,
+    mean_square,
+    structure,
+    total_loss,
+)
 from mm.training.schedule import rate_fraction
 
 
@@ -80,6 +88,15 @@ def test_log_l1_is_finite_in_half_precision():
     value.backward()
     assert value.dtype == torch.float32
     assert prediction.grad.isfinite().all()
+
+
+def test_mean_square_by_hand():
+    prediction = torch.tensor([0.1, 0.5, 0.9, 1.2]).view(1, 1, 2, 2).requires_grad_()
+    target = torch.tensor([0.2, 0.5, 0.4, 1.0]).view(1, 1, 2, 2)
+    assert float(mean_square(prediction, target).detach()) == pytest.approx(15 * (0.01 + 0.25 + 0.04) / 4)
+    # As steep as L1 where the difference is 1/30.
+    mean_square(prediction, prediction.detach() - 1 / 30).backward()
+    assert prediction.grad.flatten().tolist() == pytest.approx([0.25] * 4)
 
 
 def test_structure_is_that_of_another_implementation():

@@ -67,6 +67,8 @@ def test_other_losses_than_the_paper_s(data, tiny, trainer):
     paper, structured, logarithmic = metrics(), metrics(ssim_weight=0.5), metrics(image_loss="log")
     assert not {"structure", "image_log"} & set(paper)
     assert structured["loss"] == pytest.approx(paper["loss"] + 0.5 * structured["structure"])
+    square = metrics(image_loss="square")
+    assert square["loss"] == pytest.approx(paper["loss"] - paper["image"] + square["image_square"])
     # L1 is logged all the same, so that runs can be compared.
     assert logarithmic["image"] == pytest.approx(paper["image"])
     assert logarithmic["loss"] == pytest.approx(paper["loss"] - paper["image"] + logarithmic["image_log"])
@@ -284,7 +286,7 @@ def test_weights_that_are_not_finite_are_not_saved(data, trainer, tiny, tmp_path
     [
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0"),
         ({"loss_weight": -1.0}, "loss_weight must be at least 0, got -1"),
-        ({"image_loss": "l2"}, "image_loss must be l1 or log, got 'l2'"),
+        ({"image_loss": "l2"}, "image_loss must be l1, log or square, got 'l2'"),
         ({"ssim_weight": -1.0}, "ssim_weight must be at least 0, got -1"),
         ({"ema_decay": 1.0}, "ema_decay must be above 0 and below 1, got 1"),
         ({"warmup_steps": -3}, "warmup_steps must be at least 0 steps, got -3"),
