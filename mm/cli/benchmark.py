@@ -102,7 +102,7 @@ def measure(
         InputError: for a configuration that cannot be used.
     """
     # Here, for the help must not pay for Lightning.
-    from pytorch_lightning.callbacks import ModelCheckpoint
+    from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
 
     from mm.cli.fit import build, prepare, worker_errors
     from mm.training.profile import StepProfiler, peak_memory
@@ -114,7 +114,9 @@ def measure(
         cli = build([*training, *_no_traces(folder, profiler.trainer_steps)], run=False)
         trainer: Any = cli.trainer
         data = cli.datamodule
-        trainer.callbacks = [one for one in trainer.callbacks if not isinstance(one, ModelCheckpoint)]
+        # A bar waits for the device, to show the loss.
+        left_out = (ModelCheckpoint, ProgressBar)
+        trainer.callbacks = [one for one in trainer.callbacks if not isinstance(one, left_out)]
         profiler.device = trainer.strategy.root_device
         trainer.profiler = profiler
         trainer.fit(cli.model, data)

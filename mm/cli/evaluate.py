@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import time
 import warnings
@@ -20,7 +21,7 @@ from mm.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from mm.evaluation.comparison import Row
+    from mm.evaluation.comparison import Row, Spread
     from mm.evaluation.contenders import Contender, Filtered
     from mm.evaluation.content import Content, Pictures
     from mm.evaluation.kernels import Kernels, Part
@@ -167,9 +168,11 @@ def run(args: argparse.Namespace) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from mm.device import choose_device
-    from mm.evaluation.contenders import contenders, protocol
+    from mm.evaluation.comparison import Row, agreement
+    from mm.evaluation.contenders import Network, contenders, protocol
     from mm.evaluation.content import check_size
     from mm.evaluation.renderers import chosen_renderers
+    from mm.networks.weights import digest
 
     check_size(height, width)
     console = Console()
@@ -191,10 +194,12 @@ def run(args: argparse.Namespace) -> None:
             found = job.measure(lambda: progress.advance(task))
     seconds = round(time.perf_counter() - begun, 1)
     measured_on = {method.name: protocol(method) for method in methods} if clips else {}
+    networks = {method.name: method.network for method in methods if isinstance(method, Network)}
     settings = {
         "version": __version__,
         "measurement": args.measurement,
         "methods": args.methods.split(","),
+        "weights": {name: digest(network) for name, network in networks.items()},
         **({"measured_on": measured_on} if clips else {}),
         "renderers": list(renderers),
         "scenes": args.count,
@@ -207,10 +212,22 @@ def run(args: argparse.Namespace) -> None:
         "device": str(device),
         "seconds": seconds,
     }
+    sheet = args.out / f"{args.measurement}.json"
     with refusals_as_lines(args.out):
-        (args.out / f"{args.measurement}.json").write_text(json.dumps(settings, indent=1) + "\n")
-        files = [*job.write(args.out, found), f"{args.measurement}.json"]
+        # Of an earlier run: should this one be stopped here, its table must not stand beside these settings.
+        sheet.with_suffix(".csv").unlink(missing_ok=True)
+        sheet.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        files = [*job.write(args.out, found), sheet.name]
     job.tell(console, found)
+    scored = [row for row in found if isinstance(row, Row)] if isinstance(found, list) else []
+    same, pairs = agreement(scored)
+    if pairs:
+        console.print(
+            f"the renderers put {same} of {pairs} pairs of methods into the same order",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+        )
     for text in dict.fromkeys(measured_on.values()):
         columns_so = ", ".join(name for name, of_it in measured_on.items() if of_it == text)
         console.print(f"{columns_so}: measured on {text}", highlight=False, soft_wrap=True, markup=False)
@@ -361,15 +378,15 @@ def _physical(setup: _Setup) -> _Job:
 def _pictures(args: argparse.Namespace, longest: int) -> tuple[Pictures, str]:
     """Return the photographs and cut-outs that are named, or procedural ones; and how many are held out.
 
-    Of images that are not on the list of those that no training sees, nobody knows what a network was
-    trained on.
+    Of named images that are not on the list of those that no training sees, nobody knows whether a network
+    was trained on them. Procedural ones are drawn with a seed that training refuses.
     """
     import numpy as np
     import torch
     from torch import Tensor
 
     from mm.data.bank import ImageBank, ImageCache
-    from mm.data.held_out import held_out
+    from mm.data.held_out import PROCEDURAL_SEED, held_out
     from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
     from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, build_source
     from mm.evaluation.content import OBJECT_SIZE, PLACE, Pictures
@@ -383,12 +400,14 @@ def _pictures(args: argparse.Namespace, longest: int) -> tuple[Pictures, str]:
     photographs = (
         build_source(one(args.photographs), FolderOfPhotographs)
         if args.photographs
-        else ProceduralPhotographs(size=whole)
+        else ProceduralPhotographs(size=whole, seed=PROCEDURAL_SEED)
     )
     cutouts = (
         build_source(one(args.cutouts), FolderOfCutouts)
         if args.cutouts
-        else ProceduralCutouts(size=min(LARGEST_CUTOUT, int(OBJECT_SIZE[1] * longest) + 16))
+        else ProceduralCutouts(
+            size=min(LARGEST_CUTOUT, int(OBJECT_SIZE[1] * longest) + 16), seed=PROCEDURAL_SEED
+        )
     )
     cache = ImageCache(CACHE)
     behind = ImageBank(photographs, kind="photograph", cache=cache)
@@ -403,8 +422,8 @@ def _pictures(args: argparse.Namespace, longest: int) -> tuple[Pictures, str]:
     def cutout(seed: int, index: int, number: int) -> Tensor:
         return tensor(before.draw(np.random.default_rng([seed, index, number + 1])))
 
-    images = len(photographs) * bool(args.photographs) + len(cutouts) * bool(args.cutouts)
-    known = sum(len(held_out(source)) for source in (photographs, cutouts))
+    named = [source for source, given in ((photographs, args.photographs), (cutouts, args.cutouts)) if given]
+    images, known = sum(map(len, named)), sum(len(held_out(source)) for source in named)
     return Pictures(photograph, cutout), f"{known} of {images} images are on the list that no training sees"
 
 
@@ -485,10 +504,13 @@ def _tell_rows(console: Any, rows: list[Row]) -> None:
         console.print(table)
 
 
-def _best(metric: str, line: dict[str, Row]) -> str:
+def _best(metric: str, line: dict[str, Row]) -> str | None:
+    """Return the method with the best score, or None if no method has one."""
+    scores = {name: getattr(row, metric) for name, row in line.items()}
+    known = [name for name, score in scores.items() if not math.isnan(score)]
     if metric == "gain":
-        return min(line, key=lambda name: abs(line[name].gain - 1))
-    return max(line, key=lambda name: line[name].ssim)
+        return min(known, key=lambda name: abs(scores[name] - 1), default=None)
+    return max(known, key=lambda name: scores[name], default=None)
 
 
 def _cell(metric: str, row: Row, best: bool) -> str:
@@ -515,13 +537,16 @@ def _tell_physical(console: Any, courses: list[Course]) -> None:
 
     from mm.evaluation.physical import summarise
 
-    def spread(mean: float, deviation: float) -> str:
-        return f"{mean:.3f}" if deviation != deviation else f"{mean:.3f} ± {deviation:.3f}"
+    def told(spread: Spread, scenes: int) -> str:
+        mean, deviation = spread.mean, spread.deviation
+        text = f"{mean:.3f}" if math.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
+        return text if spread.count == scenes else f"{text} in {spread.count} of {scenes} scenes"
 
     table = Table()
-    for name in ("renderer", "method", "correlation", "amplitude error"):
+    for name in ("renderer", "method", "correlation", "amplitude error", "frames measured"):
         table.add_column(name, justify="left" if name in ("renderer", "method") else "right")
     for each in summarise(courses):
-        spreads = (each.correlation, each.amplitude_error)
-        table.add_row(each.renderer, each.method, *(spread(s.mean, s.deviation) for s in spreads))
+        spreads = (told(spread, each.scenes) for spread in (each.correlation, each.amplitude_error))
+        measured = f"{each.frames - each.unmeasured} of {each.frames}"
+        table.add_row(each.renderer, each.method, *spreads, measured)
     console.print(table)

@@ -15,6 +15,9 @@ from mm.synthesis import MotionLimits
 
 # Of mm evaluate, those that score methods level by level.
 MEASUREMENTS = ("subpixel", "noise", "static", "gain")
+SCORES = ("ssim", "ssim_std", "psnr", "psnr_std", "gain", "gain_std")
+# Of how a measurement was made, what a card tells.
+SETTINGS = ("version", "scenes", "size", "seed", "renderers", "rounding", "held_out")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
     if args.column and not args.evaluation:
         raise InputError("--column names a method in an evaluation: give --evaluation FOLDER too")
     extra: dict[str, Any] = dict(_fact(text) for text in args.card)
-    if args.evaluation:
-        extra["evaluation"] = evaluation(Path(args.evaluation), args.column)
     network = weights.load(source)
+    if args.evaluation:
+        extra["evaluation"] = evaluation(Path(args.evaluation), weights.digest(network), args.column)
     weights.save(network, output, {**card(weights.read_checkpoint(source)), **extra})
     print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB) and {output.with_suffix('.json')}")
     return 0
@@ -107,19 +110,22 @@ def card(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def evaluation(folder: Path, column: str | None = None) -> dict[str, Any]:
+def evaluation(folder: Path, digest: str, column: str | None = None) -> dict[str, Any]:
     """Return the scores that ``mm evaluate`` wrote into a folder, as JSON-able values.
 
     Args:
         folder: with the CSV and the JSON of at least one measurement.
+        digest: of the card's network, as :func:`mm.networks.weights.digest` returns it.
         column: the method that the card is of; None for the only one beside the input.
 
     Returns:
         by measurement, how it was made and a row a level: ``this`` is the card's network, the other methods
-        of the same run stand beside it under their names.
+        of the same run stand beside it under their names. A score is None where the method failed, and is
+        left out if the measurement does not take it.
 
     Raises:
-        InputError: for a folder without measurements, or a column that one of them lacks.
+        InputError: for a folder without measurements, a file that is missing, cut off or damaged, a column
+            that a measurement lacks, or one that was measured with other weights.
     """
     from mm.evaluation.comparison import read_csv
     from mm.evaluation.contenders import BASELINE
@@ -131,26 +137,72 @@ def evaluation(folder: Path, column: str | None = None) -> dict[str, Any]:
         )
     found: dict[str, Any] = {}
     for path in tables:
-        rows = read_csv(path)
+        rows, made = read_csv(path), _settings(path)
         methods = list(dict.fromkeys(row.method for row in rows if row.method != BASELINE))
         own = column or (methods[0] if len(methods) == 1 else None)
         if own not in methods:
+            if not methods:
+                raise InputError(f"{path} has no line of a method: measure again")
             asked = f"none of its methods is {column!r}" if column else "it has several methods"
             raise InputError(f"{path}: {asked}; give --column one of {', '.join(methods)}")
+        _check_weights(path, made, own, digest)
+        taken = [key for key in SCORES if not all(math.isnan(getattr(row, key)) for row in rows)]
         levels: dict[tuple[Any, ...], dict[str, Any]] = {}
         for row in rows:
             place = {"content": row.content, "renderer": row.renderer, "motion": row.motion}
             place |= {"factor": row.factor, "noise": row.noise}
             level = levels.setdefault(tuple(place.values()), place)
             name = "this" if row.method == own else row.method
-            for key in ("ssim", "psnr", "gain"):
+            for key in taken:
                 value = getattr(row, key)
-                if not math.isnan(value):
-                    level.setdefault(key, {})[name] = round(value, 4)
-        made = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        told = {key: made[key] for key in ("version", "scenes", "size", "seed", "held_out") if key in made}
+                # JSON has neither NaN nor the infinite PSNR of an output that is the truth itself.
+                level.setdefault(key, {})[name] = round(value, 4) if math.isfinite(value) else None
+            if "gain" in taken:
+                level.setdefault("gain_scenes", {})[name] = row.gain_scenes
+        told = {key: made[key] for key in SETTINGS if key in made}
+        measured_on = made.get("measured_on")
+        if isinstance(measured_on, dict) and own in measured_on:
+            told["measured_on"] = measured_on[own]
         found[path.stem] = {**told, "levels": list(levels.values())}
     return found
+
+
+def _settings(table: Path) -> dict[str, Any]:
+    """Return what ``mm evaluate`` wrote beside a table about how it was made."""
+    path = table.with_suffix(".json")
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{table} has no {path.name} beside it, which says what was measured: measure again"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; measure again") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON, or is cut off ({error}): measure again") from error
+    if not isinstance(made, dict):
+        raise InputError(f"{path} is not what mm evaluate writes, it holds no object: measure again")
+    return made
+
+
+def _check_weights(table: Path, made: dict[str, Any], column: str, digest: str) -> None:
+    """Raise InputError unless ``column`` was measured with the weights of this digest."""
+    measured = made.get("weights")
+    if not isinstance(measured, dict):
+        raise InputError(
+            f"{table.with_suffix('.json')} does not say which weights were measured, it is of an earlier "
+            "version: measure again"
+        )
+    if column not in measured:
+        raise InputError(
+            f"{table}: the column {column!r} is a method without weights; give --column one of "
+            f"{', '.join(measured) or 'those of a run with --methods NAME=CKPT'}"
+        )
+    if measured[column] != digest:
+        raise InputError(
+            f"{table}: the column {column!r} was measured with other weights (SHA-256 "
+            f"{str(measured[column])[:12]}…, the checkpoint's are {digest[:12]}…): measure this checkpoint"
+        )
 
 
 def _by_subset(scores: dict[str, float]) -> dict[str, Any]:

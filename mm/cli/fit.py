@@ -27,6 +27,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 from jsonargparse import ArgumentError
 from jsonargparse.typing import register_type
 from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -46,6 +47,7 @@ from mm.training import (
     MagnificationModule,
     RunRecord,
     SampleImages,
+    SparingProgressBar,
     Throughput,
 )
 from mm.training.scores import table
@@ -142,6 +144,13 @@ class MagnificationCLI(LightningCLI):
                 f"{path} has model.network_config.{name} {network.get(name)!r}, the configuration has "
                 f"{configured[name]!r}: give the checkpoint's, or start anew in another run folder"
             )
+        # Checkpoints from before there was a choice are Adam's.
+        trained, chosen = saved.get("optimizer", "adam"), self._chosen("model.optimizer")
+        if trained != chosen:
+            raise InputError(
+                f"{path} has the state of model.optimizer {trained}, which {chosen} cannot go on from: give "
+                f"--model.optimizer {trained}, or start anew from its weights with --model.initial_weights"
+            )
 
     def _chosen(self, key: str) -> Any:
         return self.config.get(f"{self.config.subcommand}.{key}")
@@ -188,13 +197,18 @@ class MagnificationCLI(LightningCLI):
             loggers = [CSVLogger(root, name="logs", flush_logs_every_n_steps=1), *loggers]
         plugins = chosen.get("plugins") or []
         plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+        callbacks = chosen.get("callbacks") or []
+        callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
+        own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
         bar = chosen.get("enable_progress_bar")
         if bar is None:
             # In a file, a bar is ten thousand lines; Throughput then says a line a minute.
-            bar = sys.stderr.isatty()
+            bar = own_bar or sys.stderr.isatty()
+        if bar and not own_bar:
+            callbacks.append(SparingProgressBar())
         try:
             return super().instantiate_trainer(
-                logger=loggers, plugins=plugins, enable_progress_bar=bar, **kwargs
+                logger=loggers, plugins=plugins, callbacks=callbacks, enable_progress_bar=bar, **kwargs
             )
         except MisconfigurationException as error:
             raise InputError(f"trainer: {_one_line(str(error))}") from error

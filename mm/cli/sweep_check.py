@@ -117,7 +117,8 @@ def _short(name: str) -> str:
 def logged_metrics(parts: MagnificationCLI) -> list[str]:
     """Return the names that a run logs."""
     nothing = torch.zeros(1)
-    terms = loss_terms(nothing, nothing, Representations(*[nothing] * len(Representations._fields)))
+    terms = [*loss_terms(nothing, nothing, Representations(*[nothing] * len(Representations._fields)))]
+    terms += _other_terms(parts.model.hparams["image_loss"], parts.model.hparams["ssim_weight"])
     names = [f"train/{name}" for name in (*terms, "loss", "learning_rate", "samples_seen")]
     names += ["train/samples_per_second", "val/score"]
     moving = {recipe.name for recipe in parts.datamodule.synthesizer.subsets if _moves(recipe)}
@@ -128,6 +129,11 @@ def logged_metrics(parts: MagnificationCLI) -> list[str]:
         for score in COLUMNS
         if score != "gain" or subset in measured
     ]
+
+
+def _other_terms(image_loss: str, ssim_weight: float) -> list[str]:
+    """Return the terms of the loss that these options add to the paper's."""
+    return ([] if image_loss == "l1" else [f"image_{image_loss}"]) + ["structure"] * (ssim_weight > 0)
 
 
 def _moves(recipe: Recipe) -> bool:
@@ -142,6 +148,11 @@ def check_metric(sweep: Sweep, parts: MagnificationCLI) -> None:
     """
     name, trainer = sweep.metric.name, parts.trainer
     known = logged_metrics(parts)
+    losses, weights = (sweep.parameters.get(f"model.{name}") for name in ("image_loss", "ssim_weight"))
+    # The parts are one trial's; others may draw a loss that has these.
+    drawn = [term for loss in (losses.choices() if losses else None) or [] for term in _other_terms(loss, 0)]
+    drawn += _other_terms("l1", max(weights.choices() or [1])) if weights else []
+    known += [f"train/{term}" for term in drawn]
     # A callback of the user's own may log anything.
     own = parts.config.get("trainer.callbacks")
     if name not in known and not own:

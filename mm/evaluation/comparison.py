@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Spread:
     Attributes:
         mean: NaN if no scene could be measured.
         deviation: NaN for a single scene.
-        count: scenes that could be measured.
+        count: scenes that went into the mean.
     """
 
     mean: float
@@ -48,15 +49,20 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
-        """Summarise; NaN values are scenes that could not be measured."""
-        kept = [value for value in values if not math.isnan(value)]
+        """Summarise scores that every scene has; a NaN is a method's failure, and the mean is NaN too."""
+        kept = list(values)
         if not kept:
             return cls(math.nan, math.nan, 0)
         mean = sum(kept) / len(kept)
         # An infinite PSNR, of an output that is the truth itself, has no spread.
-        if len(kept) == 1 or math.isinf(mean):
+        if len(kept) == 1 or not math.isfinite(mean):
             return cls(mean, math.nan, len(kept))
         return cls(mean, math.sqrt(sum((v - mean) ** 2 for v in kept) / (len(kept) - 1)), len(kept))
+
+    @classmethod
+    def of_measured(cls, values: Iterable[float]) -> Spread:
+        """Summarise where NaN values are scenes that could not be measured; ``count`` leaves them out."""
+        return cls.of(value for value in values if not math.isnan(value))
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Row:
         noise: the noise factor of the protocol.
         scenes: how many.
         ssim, ssim_std: against the truth, over the whole frame, its rim continued by reflection; mean and
-            standard deviation over scenes.
+            standard deviation over scenes; NaN if the method gave one scene no image.
         psnr, psnr_std: dB.
         gain, gain_std: measured output displacement over the true one.
         gain_scenes: scenes in which the gain could be measured.
@@ -95,6 +101,9 @@ class Row:
     gain_std: float = math.nan
     gain_scenes: int = 0
 
+
+# SSIM (or, of gains, their logarithm): a smaller difference between two methods is none.
+TOLD_APART = 0.005
 
 COLUMNS = tuple(field.name for field in fields(Row))
 
@@ -181,9 +190,8 @@ def compare(
     for renderer in renderers:
         for method in methods:
             for level in levels:
-                ssim, psnr, shows = (
-                    Spread.of(v) for v in zip(*found[renderer, method.name, level], strict=True)
-                )
+                ssims, psnrs, gains = zip(*found[renderer, method.name, level], strict=True)
+                ssim, psnr, shows = Spread.of(ssims), Spread.of(psnrs), Spread.of_measured(gains)
                 rows.append(
                     Row(
                         measurement,
@@ -266,6 +274,33 @@ def _scores(
     )
 
 
+def agreement(rows: Sequence[Row]) -> tuple[int, int]:
+    """Return how many pairs of methods the renderers put into the same order, and of how many.
+
+    A pair is two methods at one level; by SSIM, or by nearness of the gain to 1 where there is no SSIM.
+    Pairs that no renderer tells apart by :data:`TOLD_APART` are not counted.
+    """
+
+    def value(row: Row) -> float:
+        return row.ssim if not math.isnan(row.ssim) else -abs(math.log(max(row.gain, 1e-3)))
+
+    levels: dict[tuple[Any, ...], dict[str, dict[str, float]]] = {}
+    for row in rows:
+        of_level = levels.setdefault((row.content, row.motion, row.factor, row.noise), {})
+        of_level.setdefault(row.renderer, {})[row.method] = value(row)
+    same = total = 0
+    for by_renderer in levels.values():
+        if len(by_renderer) < 2:
+            continue
+        for one, other in combinations(next(iter(by_renderer.values())), 2):
+            gaps = [scores[one] - scores[other] for scores in by_renderer.values()]
+            if any(math.isnan(gap) for gap in gaps) or max(map(abs, gaps)) < TOLD_APART:
+                continue
+            total += 1
+            same += min(gaps) > 0 or max(gaps) < 0
+    return same, total
+
+
 # --- tables ----------------------------------------------------------------------------------------------
 
 
@@ -283,14 +318,33 @@ def read_csv(path: Path) -> list[Row]:
     """Return the rows of a file that :func:`to_csv` made.
 
     Raises:
-        InputError: for a file with other columns.
+        InputError: for a file that cannot be read, has other columns, is cut off or has a cell that is no
+            number.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise InputError(f"{path} is no table of a measurement: its columns are not {', '.join(COLUMNS)}")
-        kinds = {field.name: str(field.type) for field in fields(Row)}
-        return [Row(**{key: _parsed(value, kinds[key]) for key, value in line.items()}) for line in reader]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = csv.reader(file, strict=True)
+            if tuple(next(lines, ())) != COLUMNS:
+                raise InputError(
+                    f"{path} is no table of a measurement: its columns are not {', '.join(COLUMNS)}"
+                )
+            return [_row(cells, f"{path}, line {lines.line_num}") for cells in lines]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; measure again") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no CSV that can be read ({error}); measure again") from error
+
+
+def _row(cells: Sequence[str], place: str) -> Row:
+    if len(cells) != len(COLUMNS):
+        raise InputError(f"{place}: {len(cells)} cells instead of {len(COLUMNS)}; measure again")
+    values = {}
+    for field, text in zip(fields(Row), cells, strict=True):
+        try:
+            values[field.name] = _parsed(text, str(field.type))
+        except ValueError:
+            raise InputError(f"{place}: {field.name} is no number: {text!r}; measure again") from None
+    return Row(**values)
 
 
 def _written(value: str | float | int) -> str:

@@ -153,6 +153,8 @@ def draw_physical(path: Path, courses: Sequence[Course], fps: float) -> None:
         for course in shown:
             style = {"color": "0.4", "linestyle": "--"} if course.method == BASELINE else {}
             label = f"{course.method}: r = {course.correlation:.3f}, {100 * course.amplitude_error:+.1f} %"
+            if course.unmeasured:
+                label += f" ({course.unmeasured} of {len(course.measured)} frames not measured)"
             axis.plot(time, course.measured.tolist(), lw=1.2, label=label, **style)
         axis.set_title(f"{renderer} renderer", fontsize=10)
         axis.set_ylabel("displacement / px")

@@ -22,7 +22,7 @@ from mm.metrics import measure_displacement
 
 # Along an axis, along a diagonal, and against both: (x, y).
 DIRECTIONS = ((1.0, 0.0), (0.0, -1.0), (-math.sqrt(0.5), math.sqrt(0.5)), (math.sqrt(0.5), math.sqrt(0.5)))
-SEARCH = 4  # px beyond the frame's standing still that registration with the truth searches
+SEARCH = 4  # px beyond standing still, and beyond twice the motion, that registration searches
 
 
 def compare_gain(
@@ -88,7 +88,7 @@ def compare_gain(
     for (kind, renderer, name, level), gains in sorted(
         found.items(), key=lambda item: _order(item[0], list(contents), renderers, methods, levels)
     ):
-        spread = Spread.of(gains)
+        spread = Spread.of_measured(gains)
         rows.append(
             Row(
                 "gain",
@@ -111,11 +111,17 @@ def _gain(truth: torch.Tensor, output: torch.Tensor, level: Level) -> float:
     """Return the mean gain over the directions, of outputs (4, 3, H, W) and the true frames.
 
     Registered with the truth: what a method that is right has left over is small, and small displacements
-    are measured best.
+    are measured best. Registration decides between matches that are equally good by nearness, so it is begun
+    at both ends, where the truth is and where nothing has moved, and the mean is taken: a double image, half
+    of which has moved, is not read as one that has.
     """
-    expected = truth.new_tensor(DIRECTIONS) * level.output_motion
-    limit = min(math.ceil(level.output_motion) + SEARCH, max(output.shape[-2:]) // 2)
-    residual = measure_displacement(truth, output, limit=limit)
+    motion = level.output_motion
+    expected = truth.new_tensor(DIRECTIONS) * motion
+    residuals = []
+    for near, farthest in ((0 * expected, motion), (-expected, 2 * motion)):
+        limit = min(math.ceil(farthest) + SEARCH, max(output.shape[-2:]) // 2)
+        residuals.append(measure_displacement(truth, output, near=near, limit=limit))
+    residual = torch.stack(residuals).mean(0)
     along = ((expected + residual) * expected).sum(-1) / (expected**2).sum(-1)
     # Where a direction cannot be measured the scene cannot: an average over fewer would not compare.
     return float(along.mean())

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.evaluation.content import Pictures, picture
+from mm.precision import exact_arithmetic
 
 Part = Literal["texture", "shape"]
 STEPS: dict[Part, int] = {"texture": 4, "shape": 2}  # px of the picture per sample of the encoding
@@ -57,7 +58,7 @@ def measure_kernels(
     pictures: Tensor,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[Part, Kernels]:
-    """Measure the kernels of an encoder.
+    """Measure the kernels of an encoder, in float32 also where a GPU would round products to 11 bits.
 
     Args:
         encode: (B, 3, H, W) -> texture (B, C, H/4, W/4) and shape (B, C, H/2, W/2).
@@ -73,6 +74,15 @@ def measure_kernels(
             f"pictures must be square, with sides of a multiple of {SPACING} px, "
             f"got {pictures.shape[-1]}×{pictures.shape[-2]} px"
         )
+    # A response is a small difference of two large encodings.
+    with exact_arithmetic(pictures.device):
+        return _measured(encode, pictures, advance)
+
+
+def _measured(
+    encode: Callable[[Tensor], tuple[Tensor, Tensor]], pictures: Tensor, advance: Callable[[], None]
+) -> dict[Part, Kernels]:
+    side = pictures.shape[-1]
     # Room for the impulse on both sides.
     grey = pictures.mean(1, keepdim=True).clamp(STEP, 1 - STEP).expand(-1, 3, -1, -1)
     centres = range(SPACING // 2, side, SPACING)

@@ -59,8 +59,13 @@ class Course:
     measured: Tensor
 
     @property
+    def unmeasured(self) -> int:
+        """Frames in which the object's motion could not be measured; what follows is of the others."""
+        return int((~self.measured.isfinite()).sum())
+
+    @property
     def correlation(self) -> float:
-        """Of the measured course with the true one, in [-1, 1]; NaN if one of them is constant."""
+        """Of the measured course with the true one, in [-1, 1]; NaN if one of them is constant or lost."""
         known = self.measured.isfinite()
         if int(known.sum()) < 2:
             return math.nan
@@ -188,12 +193,24 @@ def magnified_clip(method: Contender, frames: Tensor, factor: float, device: tor
 
 @dataclass(frozen=True)
 class Summary:
-    """Correlation and amplitude error of one method, over scenes."""
+    """Correlation and amplitude error of one method, over scenes.
+
+    Attributes:
+        renderer: of the scenes.
+        method: the column's name.
+        correlation, amplitude_error: of the frames that could be measured, over scenes that have such.
+        scenes: how many there are.
+        frames: how many they have together.
+        unmeasured: how many of the frames could not be measured.
+    """
 
     renderer: str
     method: str
     correlation: Spread
     amplitude_error: Spread
+    scenes: int
+    frames: int
+    unmeasured: int
 
 
 def summarise(courses: Sequence[Course]) -> list[Summary]:
@@ -204,8 +221,11 @@ def summarise(courses: Sequence[Course]) -> list[Summary]:
         Summary(
             renderer,
             method,
-            Spread.of(course.correlation for course in group),
-            Spread.of(course.amplitude_error for course in group),
+            Spread.of_measured(course.correlation for course in group),
+            Spread.of_measured(course.amplitude_error for course in group),
+            len(group),
+            sum(len(course.measured) for course in group),
+            sum(course.unmeasured for course in group),
         )
         for (renderer, method), group in groups.items()
     ]
@@ -213,11 +233,12 @@ def summarise(courses: Sequence[Course]) -> list[Summary]:
 
 def courses_csv(courses: Sequence[Course]) -> str:
     """Return one line for each course as CSV; what could not be measured is empty."""
-    lines = ["renderer,method,scene,correlation,amplitude_error"]
+    lines = ["renderer,method,scene,correlation,amplitude_error,frames,unmeasured"]
     for course in courses:
         values = (course.correlation, course.amplitude_error)
         cells = ("" if math.isnan(value) else f"{value:.6g}" for value in values)
-        lines.append(",".join((course.renderer, course.method, str(course.index), *cells)))
+        counts = (str(len(course.measured)), str(course.unmeasured))
+        lines.append(",".join((course.renderer, course.method, str(course.index), *cells, *counts)))
     return "\n".join(lines) + "\n"
 
 

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.precision import exact_arithmetic
 
 SMOOTHING = 1.0  # px, standard deviation of the Gaussian put on both frames before registration
 REACH = 6  # px, half of the points of the interpolating polynomial; maximally flat, so exact for slow content
@@ -50,12 +51,12 @@ R = TypeVar("R")
 def measured_exactly(
     measure: Callable[Concatenate[Tensor, P], R],
 ) -> Callable[Concatenate[Tensor, P], R]:
-    """Run a measurement without gradients, in its frames' precision also inside mixed-precision training."""
+    """Run a measurement without gradients, in its frames' precision whatever the training's settings."""
 
     @functools.wraps(measure)
     def run(reference: Tensor, *args: P.args, **kwargs: P.kwargs) -> R:
-        # Under autocast sums of products would be taken in bfloat16, which has 3 digits.
-        with torch.no_grad(), torch.autocast(reference.device.type, enabled=False):
+        # Sums of products would have 3 digits under autocast (bfloat16) or with TensorFloat-32.
+        with torch.no_grad(), exact_arithmetic(reference.device):
             return measure(reference, *args, **kwargs)
 
     return run

@@ -7,6 +7,7 @@ read with torch's ``weights_only``, which refuses a pickle that holds anything b
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import os
 import pickle
@@ -62,6 +63,19 @@ def load(source: str | Path | None = None, device: str | torch.device = "cpu") -
     else:
         network = _load_safetensors(path)
     return network.to(target).eval()
+
+
+def digest(network: MagnificationNetwork) -> str:
+    """Return SHA-256, hexadecimal, over the network's tensors in the order of their names.
+
+    It is the same on every device and in every memory format, and for a checkpoint and what is exported from
+    it: a measurement holds it, so that its scores can be told to be of these weights.
+    """
+    found = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def save(network: MagnificationNetwork, path: str | Path, card: Mapping[str, Any]) -> None:

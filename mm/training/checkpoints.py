@@ -23,8 +23,8 @@ from mm.files import replacing
 
 # A scheduler ends a job with the first, and warns before that with the second, where it is asked to.
 STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
-# Batches between two times that the ranks ask each other whether one was told to stop: asking is a
-# synchronisation, and a scheduler gives many seconds.
+# Batches between two times that the ranks ask each other whether one was told to stop, or whether it is time
+# to save: asking is a synchronisation, and a scheduler gives many seconds.
 STOP_CHECK_INTERVAL = 10
 
 
@@ -127,12 +127,13 @@ class LastCheckpoint(ModelCheckpoint):
         Raises:
             SIGTERMException: if one was.
         """
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         # Not by the batch's number, which begins anew with each epoch.
         self._batches += 1
-        if trainer.world_size > 1 and self._batches % STOP_CHECK_INTERVAL:
-            return
-        if trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False):
+        asks = trainer.world_size == 1 or self._batches % STOP_CHECK_INTERVAL == 0
+        # Whether it is time to save is rank 0's to say: Lightning's own asks it after each batch.
+        if asks or self.steps is not None:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if asks and trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False):
             self._stop(trainer)
 
     def on_validation_batch_end(

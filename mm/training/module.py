@@ -463,9 +463,9 @@ class MagnificationModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the counters up where the checkpoint left them, and fit its averaged weights to ours.
 
-        Changed options of the optimiser win over the checkpoint's (the learning rate does in
-        :meth:`on_train_start`). A run that goes on with averaging where there was none starts the average at the plain weights; one
-        that goes on without it leaves the average behind.
+        Changed options of the optimiser win over the checkpoint's; the learning rate does so in
+        :meth:`on_train_start`. A run that goes on with averaging where there was none starts the average at
+        the plain weights; one that goes on without it leaves the average behind.
         """
         state = checkpoint["state_dict"]
         averaged = [name for name in state if name.startswith("ema.")]
@@ -475,10 +475,10 @@ class MagnificationModule(pl.LightningModule):
             plain = [name for name in state if name.startswith("network.")]
             state |= {f"ema.{name.removeprefix('network.')}": state[name].clone() for name in plain}
         # Here, not in the optimiser: it places its state by what the loaded groups say of its kernel.
+        options = self._optimizer_options()
         for optimizer in checkpoint.get("optimizer_states", []):
             for group in optimizer["param_groups"]:
-                ours = self._optimizer_options()
-                group |= {name: value for name, value in ours.items() if name in group}
+                group |= {name: value for name, value in options.items() if name in group}
         training = checkpoint.get("training", {})
         self.samples_seen = int(training.get("samples_seen", 0))
         self.seconds_trained = float(training.get("seconds", 0.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -64,12 +64,12 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
+            parameters: list[Tensor] = [p for p in group["params"] if p.grad is not None]
             (self._orthogonal_step if group["orthogonal"] else self._adam_step)(group, parameters)
         return loss
 
-    def _orthogonal_step(self, group: dict[str, Any], parameters: Iterable[nn.Parameter]) -> None:
-        alike: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = {}
+    def _orthogonal_step(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        alike: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
         for p in parameters:
             assert p.grad is not None
             state = self.state[p]
@@ -86,19 +86,25 @@ class Muon(torch.optim.Optimizer):
             for (p, _), step in zip(entries, update, strict=True):
                 p.add_(step.reshape(p.shape), alpha=-group["lr"] * scale)
 
-    def _adam_step(self, group: dict[str, Any], parameters: Iterable[nn.Parameter]) -> None:
+    def _adam_step(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         fast, slow = group["betas"]
-        for p in parameters:
-            assert p.grad is not None
-            state = self.state[p]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if not gradients:
+            return
+        states = [self.state[p] for p in parameters]
+        for p, state in zip(parameters, states, strict=True):
             if not state:
                 state |= {"step": 0, "mean": torch.zeros_like(p), "square": torch.zeros_like(p)}
             state["step"] += 1
-            state["mean"].lerp_(p.grad, 1 - fast)
-            state["square"].lerp_(p.grad.square(), 1 - slow)
-            mean = state["mean"] / (1 - fast ** state["step"])
-            square = state["square"] / (1 - slow ** state["step"])
-            p.addcdiv_(mean, square.sqrt().add_(group["eps"]), value=-group["lr"])
+        means, squares = ([state[name] for state in states] for name in ("mean", "square"))
+        # Over all parameters at once: most are biases, and each operation on a GPU costs a launch.
+        torch._foreach_lerp_(means, gradients, 1 - fast)
+        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - slow)
+        mean = torch._foreach_div(means, [1 - fast ** state["step"] for state in states])
+        root = torch._foreach_div(squares, [1 - slow ** state["step"] for state in states])
+        torch._foreach_sqrt_(root)
+        torch._foreach_add_(root, group["eps"])
+        torch._foreach_addcdiv_(parameters, mean, root, value=-group["lr"])
 
 
 def hidden_and_other(network: nn.Module) -> list[dict[str, Any]]:

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from pytorch_lightning import Trainer
 
 from mm.cli import main
+from mm.errors import InputError
 from mm.training.profile import PARTS
 
 SMOKE = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
@@ -57,6 +59,20 @@ def test_rendering_on_workers_is_told_apart(
     printed = capsys.readouterr().out
     assert "1 workers, rendering on the workers" in printed
     assert "beside the step and not in it" in printed
+
+
+def test_no_bar_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for the device, also where its like is part of ``mm fit``: on a terminal."""
+    bars = []
+
+    def fit(self: Trainer, *options: object) -> None:
+        bars.append(self.progress_bar_callback)
+        raise InputError("seen")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Trainer, "fit", fit)
+    assert benchmark("--steps=1", "--warmup=0", "--trainer.enable_progress_bar=true") == 2
+    assert bars == [None]
 
 
 @pytest.mark.parametrize(

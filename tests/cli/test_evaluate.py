@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from mm.cli import main
+from mm.cli.evaluate import _best, _pictures, _tell_physical, add_arguments
+from mm.data import MixedDataModule, NamedSource, ProceduralCutouts, ProceduralPhotographs
+from mm.data.held_out import PROCEDURAL_SEED
+from mm.errors import InputError
 from mm.evaluation import physical, random_texture
-from mm.evaluation.comparison import COLUMNS
+from mm.evaluation.comparison import COLUMNS, Row
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
+from mm.synthesis import Synthesizer
 
 # A clip of 20 frames: the measurement of the other 70 is no different.
 SHORT = {**(physical.compare_physical.__kwdefaults__ or {}), "frames": 20}
@@ -78,6 +86,8 @@ def test_subpixel_noise_and_static_and_their_common_figure(
     printed = capsys.readouterr().out
     assert "subpixel: SSIM with the truth, fourier renderer" in printed
     assert "new" in printed
+    # Of the one pair, at each of the two levels; an untrained network is worse by either.
+    assert "the renderers put 2 of 2 pairs of methods into the same order" in printed
 
     rows = evaluate("noise", tmp_path, weights, "--levels", "0.3", "--renderer", "project", *folders)
     assert {(row["motion"], row["factor"], row["noise"]) for row in rows} == {
@@ -162,7 +172,83 @@ def test_physical(
     assert float(rows[0]["correlation"]) > 0.9
     assert float(rows[0]["amplitude_error"]) == pytest.approx(1 / 5 - 1, abs=0.05)
     assert is_a_picture(tmp_path / "physical.png")
-    assert "amplitude error" in capsys.readouterr().out
+    assert [(row["frames"], row["unmeasured"]) for row in rows] == [("20", "0")] * 2
+    told = capsys.readouterr().out
+    assert "amplitude error" in told
+    assert "20 of 20" in told
+
+
+def test_frames_that_could_not_be_measured_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    true = torch.linspace(0, 6, 40, dtype=torch.float64).sin()
+    some = torch.where(true > 0.9, torch.nan, true)
+    lost = int(some.isnan().sum())
+    nothing = torch.full_like(true, torch.nan)
+    courses = [
+        physical.Course("m", "fourier", n, true, measured) for n, measured in enumerate((some, nothing))
+    ]
+    _tell_physical(Console(width=200), courses)
+    told = capsys.readouterr().out
+    assert f"{40 - lost} of 80" in told
+    assert "1.000 in 1 of 2 scenes" in told
+
+
+def test_no_winner_among_scores_that_are_missing() -> None:
+    def line(**scores: float) -> dict[str, Row]:
+        places = ("subpixel", "objects", "fourier")
+        return {
+            name: Row(*places, name, 0.1, 100.0, 0.0, 2, ssim=score, gain=score)
+            for name, score in scores.items()
+        }
+
+    nan = float("nan")
+    for metric in ("ssim", "gain"):
+        assert _best(metric, line(a=nan, b=0.9, c=0.8)) == "b"
+        assert _best(metric, line(a=0.8, b=0.9, c=nan)) == "b"
+        assert _best(metric, line(a=nan, b=nan)) is None
+
+
+def test_procedural_images_are_none_that_training_draws(weights: Path, tmp_path: Path) -> None:
+    """Neither its own ones nor those that a configuration may name."""
+    drawn = _drawn_by_evaluate()
+    module = MixedDataModule(synthesizer=Synthesizer(40, 40), num_workers=0)
+    module.setup()
+    training = {
+        bank.source.identity(int(index))
+        for banks in module._banks.values()
+        for bank in banks
+        for index in bank.indices
+    }
+    assert len(training) == 4000
+    assert drawn
+    assert not drawn & training
+    ours = NamedSource("procedural-photographs", {"seed": PROCEDURAL_SEED, "size": 48})
+    refused = MixedDataModule(ours, synthesizer=Synthesizer(40, 40), num_workers=0)
+    with (
+        pytest.warns(UserWarning, match="4000 of 4000 photographs are on the list"),
+        pytest.raises(InputError, match="which no training may see"),
+    ):
+        refused.setup()
+
+
+def _drawn_by_evaluate() -> set[str]:
+    """Identities of the images that scenes are made of when none are named."""
+    drawn: set[str] = set()
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (ProceduralPhotographs, ProceduralCutouts):
+
+            def noted(self: Any, index: int, load: Any = kind.load) -> Any:
+                drawn.add(self.identity(index))
+                return load(self, index)
+
+            patch.setattr(kind, "load", noted)
+        pictures, told = _pictures(parser.parse_args(["static"]), 64)
+        for index in range(3):
+            pictures.photograph(0, index)
+            pictures.cutout(0, index, 0)
+    assert told.startswith("0 of 0 images")
+    return drawn
 
 
 def test_photographs_and_cutouts_from_folders(
@@ -175,6 +261,22 @@ def test_photographs_and_cutouts_from_folders(
     assert rows == again
     assert rows != procedural
     assert json.loads((tmp_path / "out" / "static.json").read_text())["photographs"] == [folders[1]]
+
+
+def test_an_earlier_runs_table_never_stands_beside_new_settings(
+    tmp_path: Path, weights: Path, folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--levels", "0.1", "--renderer", "fourier", *folders)
+    evaluate("static", tmp_path, weights, *options)
+
+    def full(folder: Path, rows: list[Row]) -> list[str]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mm.cli.evaluate._write_rows", full)
+    command = ["evaluate", "static", "--out", str(tmp_path), "--methods", f"other={weights}", *options]
+    assert main([*command, "--size", "72x64", "--count", "1", "--device", "cpu"]) == 2
+    assert list(json.loads((tmp_path / "static.json").read_text())["weights"]) == ["other"]
+    assert not (tmp_path / "static.csv").exists()
 
 
 @pytest.mark.parametrize(

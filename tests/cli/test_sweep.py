@@ -14,7 +14,7 @@ import yaml
 
 from mm.cli import main
 from mm.cli.fit import build
-from mm.cli.sweep_check import logged_metrics
+from mm.cli.sweep_check import check_metric, check_runs, logged_metrics
 from mm.sweeps import read_sweep, trial_values
 
 SMOKE = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
@@ -249,6 +249,25 @@ class TestBadInput:
         assert "no run logs the metric 'val/scor'; did you mean 'val/score'?" in line
         assert "train/loss" in line
         assert "for sharp, blurred, background, static, objects" in line
+
+    @pytest.mark.parametrize(
+        ("term", "image_loss", "ssim_weight"),
+        [("image_log", "log", "0"), ("image_square", "square", "0"), ("structure", "l1", "0.2")],
+    )
+    def test_a_term_of_another_loss(self, place: Place, term: str, image_loss: str, ssim_weight: str) -> None:
+        """Logged where an option or the sweep sets that loss, and nowhere else."""
+        metric = {"name": f"train/{term}", "goal": "minimize"}
+        place.write(metric=metric)
+        assert f"no run logs the metric 'train/{term}'" in place.refuse("--count", 1)
+        sweep = read_sweep(place.file)
+        options = [f"--model.image_loss={image_loss}", f"--model.ssim_weight={ssim_weight}"]
+        check_metric(sweep, check_runs(sweep, {"model.loss_weight": 0.1}, options))
+        # Whatever the first trial draws.
+        drawn = {"model.image_loss": {"values": ["l1", image_loss]}}
+        drawn |= {"model.ssim_weight": {"values": [0.0, float(ssim_weight)]}}
+        place.write(metric=metric, parameters=drawn)
+        sweep = read_sweep(place.file)
+        check_metric(sweep, build(["--config", str(SMOKE)], run=False))
 
     def test_a_gain_where_nothing_moves_is_logged_by_nothing(self, place: Place) -> None:
         place.write(metric={"name": "val/static/gain", "goal": "maximize"})

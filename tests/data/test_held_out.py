@@ -12,7 +12,7 @@ from mm.data import MixedDataModule, Split
 from mm.data import held_out as room
 from mm.data.held_out import held_out
 from mm.data.procedural import ProceduralPhotographs
-from mm.data.sources import FolderOfPhotographs
+from mm.data.sources import FolderOfPhotographs, ImageSource
 from mm.errors import InputError
 from mm.synthesis import Synthesizer
 
@@ -70,8 +70,34 @@ def test_a_training_on_nothing_else_is_refused(photographs: Path, listed):
         module.setup()
 
 
-def test_images_that_are_no_files_are_never_listed():
+class Numbered(ImageSource):
+    """Images of COCO's photographs, none of them a file of its own, as objects in them are."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def load(self, index: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def identity(self, index: int) -> str:
+        return f"coco-{self.numbers[index]}"
+
+
+def test_an_image_is_known_by_the_photograph_that_a_listed_cutout_is_cut_from():
+    # The shipped list has three cut-outs of photograph 5001; 500 and 50010 are others.
+    assert held_out(Numbered([9, 5001, 500, 50010, 5001, 10764])).tolist() == [1, 4, 5]
+    # Its 100 cut-outs are of 80 photographs.
+    assert len(room._photographs()) == 80
+    assert held_out(Numbered([int(name.removeprefix("coco-")) for name in room._photographs()])).size == 80
+
+
+def test_procedural_images_of_the_measurements_seed_are_listed_and_others_not():
     assert held_out(ProceduralPhotographs(size=64)).size == 0
+    assert held_out(ProceduralPhotographs(count=7, size=64, seed=room.PROCEDURAL_SEED)).size == 7
+    assert held_out(ProceduralPhotographs(count=7, size=64, seed=10 * room.PROCEDURAL_SEED)).size == 0
 
 
 def test_the_shipped_list_can_be_read():

@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.comparison import COLUMNS, Row, Spread, compare, read_csv, to_csv
+from mm.evaluation.comparison import COLUMNS, Row, Spread, agreement, compare, read_csv, to_csv
 from mm.evaluation.contenders import Baseline, Contender, Filtered
 from mm.evaluation.content import Content, Pictures, crowded, pattern, picture
 from mm.evaluation.gain import DIRECTIONS, compare_gain
@@ -277,13 +277,45 @@ def test_the_table_survives_the_file(pictures: Pictures, tmp_path: Path) -> None
         read_csv(path)
 
 
+class Broken:
+    """Gives no image in its first scene and the input in the others."""
+
+    name = "broken"
+
+    def __init__(self) -> None:
+        self.scenes = 0
+
+    def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
+        self.scenes += 1
+        return torch.full_like(b, math.nan) if self.scenes == 1 else b
+
+
+def test_a_method_that_fails_in_one_scene_has_no_score(pictures: Pictures) -> None:
+    rows = measured(pictures, static_levels((1.0,)), [Baseline(), Broken()], count=2, renderers=("fourier",))
+    base, broken = rows
+    assert 0 < base.ssim < 1
+    assert math.isnan(broken.ssim)
+    assert math.isnan(broken.ssim_std)
+    assert math.isnan(broken.psnr)
+    assert broken.scenes == 2
+
+
+def test_a_score_that_is_missing_in_one_scene_is_missing() -> None:
+    spread = Spread.of([0.9, math.nan, 0.8])
+    assert math.isnan(spread.mean)
+    assert math.isnan(spread.deviation)
+    assert Spread.of([0.9, 0.7, 0.8]).mean == pytest.approx(0.8)
+    assert Spread.of([0.9, 0.7, 0.8]).deviation == pytest.approx(0.1)
+
+
 def test_the_spread_is_the_sample_deviation_of_what_was_measured() -> None:
-    spread = Spread.of([1.0, 2.0, math.nan, 4.0])
+    spread = Spread.of_measured([1.0, 2.0, math.nan, 4.0])
     assert spread.count == 3
     assert spread.mean == pytest.approx(7 / 3)
     assert spread.deviation == pytest.approx(1.5275, abs=1e-4)
     assert math.isnan(Spread.of([5.0]).deviation)
-    assert math.isnan(Spread.of([math.nan]).mean)
+    assert math.isnan(Spread.of_measured([math.nan]).mean)
+    assert Spread.of_measured([math.nan]).count == 0
     assert Spread.of([math.inf, 30.0]).mean == math.inf
 
 
@@ -333,6 +365,24 @@ def test_the_gain_of_right_idle_and_half_right(pictures: Pictures, kind: str) ->
         assert row.gain_scenes == 1
 
 
+def test_a_double_image_is_not_read_as_all_of_the_motion(pictures: Pictures) -> None:
+    """Half of it has moved by 6 px and half has not: both are equally good matches."""
+    content, level = picture(pictures, 96, 96, 0, 0, 20.0), Level(0.3, 20.0)
+    towards = torch.tensor(DIRECTIONS, dtype=torch.float64)[:, None]
+    shown = stage("fourier", content)
+    still, moved = (shown.frames(towards * length) for length in (0.0, level.output_motion))
+    (row,) = compare_gain(
+        [level],
+        {"picture": lambda index: content},
+        [Scripted(list((still + moved) / 2))],
+        count=1,
+        seed=0,
+        renderers=("fourier",),
+        device=CPU,
+    )
+    assert row.gain == pytest.approx(0.5, abs=0.1)
+
+
 def test_a_scene_without_texture_is_counted_out() -> None:
     grey = Pictures(lambda seed, index: torch.full((3, 120, 120), 0.5), lambda *_: torch.zeros(4, 8, 8))
     rows = compare_gain(
@@ -347,3 +397,36 @@ def test_a_scene_without_texture_is_counted_out() -> None:
     )
     assert rows[0].gain_scenes == 0
     assert math.isnan(rows[0].gain)
+
+
+def row(renderer: str, method: str, ssim: float, motion: float = 1.0, gain: float = math.nan) -> Row:
+    return Row("subpixel", "objects", renderer, method, motion, 10.0, 0.0, 1, ssim=ssim, gain=gain)
+
+
+def test_the_renderers_agreement_is_counted_by_pairs() -> None:
+    same = [row(name, method, ssim) for name in "ab" for method, ssim in (("x", 0.1), ("y", 0.5), ("z", 0.9))]
+    assert agreement(same) == (3, 3)
+    # At another level the second renderer puts y before z; x is last in both.
+    other = [row("a", "x", 0.1, 2.0), row("a", "y", 0.5, 2.0), row("a", "z", 0.9, 2.0)]
+    other += [row("b", "x", 0.1, 2.0), row("b", "y", 0.9, 2.0), row("b", "z", 0.5, 2.0)]
+    assert agreement(same + other) == (5, 6)
+    # What neither tells apart, and what is missing, is no pair; one renderer alone agrees with nobody.
+    close = [
+        row("a", "x", 0.5, 3.0),
+        row("a", "y", 0.501, 3.0),
+        row("b", "x", 0.5, 3.0),
+        row("b", "y", 0.499, 3.0),
+    ]
+    lost = [
+        row("a", "x", 0.5, 4.0),
+        row("a", "y", 0.9, 4.0),
+        row("b", "x", math.nan, 4.0),
+        row("b", "y", 0.9, 4.0),
+    ]
+    assert agreement(close + lost) == (0, 0)
+    assert agreement([line for line in same if line.renderer == "a"]) == (0, 0)
+
+
+def test_gains_agree_by_their_distance_from_one() -> None:
+    gains = {("a", "x"): 0.5, ("a", "y"): 1.1, ("b", "x"): 1.9, ("b", "y"): 0.9}
+    assert agreement([row(*key, math.nan, gain=gain) for key, gain in gains.items()]) == (1, 1)

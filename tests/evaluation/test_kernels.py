@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -48,6 +50,28 @@ def test_a_channel_that_bends_is_explained_less() -> None:
         assert (kernels.explained < 0.95).all()
         order = kernels.best(2)
         assert kernels.explained[order[0]] >= kernels.explained[order[1]]
+
+
+def test_encodings_are_made_in_float32_whatever_the_settings() -> None:
+    cudnn: Any = torch.backends.cudnn
+    seen = set()
+
+    def watched(frames: Tensor) -> tuple[Tensor, Tensor]:
+        autocast = torch.is_autocast_enabled("cpu")
+        seen.add((cudnn.allow_tf32, torch.get_float32_matmul_precision(), autocast))
+        return encode(frames)
+
+    before = cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    try:
+        cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("medium")
+        with torch.autocast("cpu", torch.bfloat16):
+            measure_kernels(watched, random_pictures())
+        assert (cudnn.allow_tf32, torch.get_float32_matmul_precision()) == (True, "medium")
+    finally:
+        cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
+    assert seen == {(False, "highest", False)}
 
 
 def test_pictures_of_another_size() -> None:

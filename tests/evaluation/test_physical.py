@@ -11,7 +11,16 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.evaluation.contenders import Baseline, Contender, Network
 from mm.evaluation.content import Pictures, lone_object
-from mm.evaluation.physical import FPS, PEAK, Course, compare_physical, knocks, magnified_clip, summarise
+from mm.evaluation.physical import (
+    FPS,
+    PEAK,
+    Course,
+    compare_physical,
+    courses_csv,
+    knocks,
+    magnified_clip,
+    summarise,
+)
 from mm.evaluation.protocol import seeded
 from mm.evaluation.renderers import RENDERERS, stage
 from mm.methods import LearnedMagnifier
@@ -86,6 +95,25 @@ def test_correlation_and_amplitude_are_told_apart() -> None:
     gaps = Course("m", "fourier", 0, true, torch.where(true > 0.5, torch.nan, true))
     assert gaps.correlation == pytest.approx(1)
     assert gaps.amplitude_error == pytest.approx(0)
+
+
+def test_frames_that_could_not_be_measured_are_counted() -> None:
+    true = torch.linspace(0, 4 * math.pi, 50, dtype=torch.float64).sin()
+    some = true.clone()
+    some[[3, 20, 49]] = math.nan
+    courses = [
+        Course("m", "fourier", 0, true, true),
+        Course("m", "fourier", 1, true, some),
+        Course("m", "fourier", 2, true, torch.full_like(true, math.nan)),
+    ]
+    assert [course.unmeasured for course in courses] == [0, 3, 50]
+    (summary,) = summarise(courses)
+    assert (summary.scenes, summary.frames, summary.unmeasured) == (3, 150, 53)
+    assert summary.correlation.mean == pytest.approx(1)
+    assert summary.correlation.count == 2
+    lines = courses_csv(courses).splitlines()
+    assert lines[0].endswith(",frames,unmeasured")
+    assert [line.split(",")[-2:] for line in lines[1:]] == [["50", "0"], ["50", "3"], ["50", "50"]]
 
 
 def test_a_network_is_run_as_the_method_that_users_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.metrics import local_displacement, measure_displacement
+from mm.metrics.displacement import measured_exactly
 
 DISPLACEMENTS = [
     (0.01, 0.0),
@@ -78,6 +80,24 @@ def test_mixed_precision_around_it_changes_nothing() -> None:
     assert torch.equal(found, measure_displacement(a, b))
     assert torch.equal(field.displacement, local_displacement(a, b).displacement)
     assert not found.requires_grad
+
+
+def test_products_are_taken_in_float32_whatever_the_settings() -> None:
+    """TensorFloat-32, which a training on a GPU may have switched on, has 3 digits."""
+    cudnn: Any = torch.backends.cudnn
+
+    def settings(frames: Tensor) -> tuple[bool, str]:
+        return cudnn.allow_tf32, torch.get_float32_matmul_precision()
+
+    before = settings(torch.zeros(1))
+    try:
+        cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("medium")
+        assert measured_exactly(settings)(torch.zeros(1)) == (False, "highest")
+        assert settings(torch.zeros(1)) == (True, "medium")
+    finally:
+        cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 @pytest.mark.parametrize("displacement", [(0.1, -0.37), (3.3, 7.8)])

@@ -214,6 +214,20 @@ def test_foreign_files_of_the_right_format(tmp_path: Path) -> None:
             mm.load(tmp_path / "c.ckpt")
 
 
+def test_a_digest_is_of_the_weights_alone(small: MagnificationNetwork, tmp_path: Path) -> None:
+    own = weights.digest(small)
+    assert len(own) == 64
+    torch.save(checkpoint(small), tmp_path / "a.ckpt")
+    weights.save(mm.load(tmp_path / "a.ckpt"), tmp_path / "a.safetensors", {"data": "anything"})
+    assert weights.digest(mm.load(tmp_path / "a.ckpt")) == own
+    assert weights.digest(mm.load(tmp_path / "a.safetensors")) == own
+    assert weights.digest(small.to(memory_format=torch.channels_last)) == own
+    with torch.no_grad():
+        last = list(small.parameters())[-1].view(-1)
+        last[-1] = torch.nextafter(last[-1], torch.tensor(9.0))
+    assert weights.digest(small) != own
+
+
 def test_names(small: MagnificationNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_SHIPPED", tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from mm import plugins
 from mm.data import ImageBank, UnreadableImage
+from mm.data import held_out as room
 from mm.errors import InputError
 
 HEIGHT, WIDTH = 60, 80
@@ -124,6 +125,14 @@ def test_objects_that_are_small_cut_or_crowds_are_left_out(coco: ModuleType, roo
         coco.CocoCutouts(str(root), categories=["dog"])
     with pytest.raises(InputError, match="no object"):
         coco.CocoCutouts(str(root), min_area=10**6)
+
+
+def test_what_measurements_are_made_on_is_known_by_its_photograph(
+    coco: ModuleType, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_photographs", lambda: frozenset({"coco-2", "coco-5"}))
+    assert room.held_out(coco.CocoPhotographs(str(root), min_side=60)).tolist() == [1, 4]
+    assert room.held_out(coco.CocoCutouts(str(root), min_area=10)).tolist() == [1, 3]
 
 
 def test_a_damaged_outline_is_skipped(coco: ModuleType, root: Path) -> None:

@@ -80,6 +80,7 @@ PUBLIC = {
         "MagnificationModule",
         "RunRecord",
         "SampleImages",
+        "SparingProgressBar",
         "Throughput",
     },
 }

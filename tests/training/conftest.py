@@ -65,12 +65,12 @@ class TripletData(pl.LightningDataModule):
 
     subset_names = ("moving", "static")
 
-    def __init__(self, count: int = 16, spoil: int | None = None) -> None:
+    def __init__(self, count: int = 16, spoil: int | None = None, batch_size: int = 4) -> None:
         super().__init__()
-        self.count, self.spoil = count, spoil
+        self.count, self.spoil, self.batch_size = count, spoil, batch_size
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(Triplets(self.count, 0, 0.5, self.spoil), batch_size=4)
+        return DataLoader(Triplets(self.count, 0, 0.5, self.spoil), batch_size=self.batch_size)
 
     def val_dataloader(self) -> list[DataLoader]:
         return [DataLoader(Triplets(4, 1000, motion), batch_size=2) for motion in (0.5, 0.0)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from unittest.mock import MagicMock
 
 import pytest
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 
 from mm.errors import InputError
 from mm.training import AtomicCheckpointIO, LastCheckpoint, MagnificationModule
@@ -111,6 +113,42 @@ def test_last_checkpoint_is_found_and_half_of_one_is_not(data, trainer, tiny, tm
     resumed = run(6)
     assert resumed.ckpt_path == str(folder / "last.ckpt")
     assert step(folder / "last.ckpt") == 6
+
+
+def fitting(ranks: int) -> MagicMock:
+    """A trainer of which a checkpoint callback asks whether it is time to save, or to stop: neither is."""
+    trainer = MagicMock(world_size=ranks, fast_dev_run=False, sanity_checking=False, global_step=1)
+    trainer.state.fn = TrainerFn.FITTING
+    trainer.strategy.broadcast.return_value = True
+    trainer.strategy.reduce_boolean_decision.return_value = False
+    return trainer
+
+
+@pytest.mark.parametrize(("ranks", "asked"), [(1, 25), (2, 2)])
+def test_whether_it_is_time_is_not_asked_at_each_step_of_several_ranks(tmp_path, ranks, asked):
+    """Each time is a broadcast, which a GPU has to be waited for."""
+    trainer, keep, saved = fitting(ranks), LastCheckpoint(str(tmp_path)), []
+    keep._save_topk_checkpoint = lambda trainer, candidates: saved.append(trainer.global_step)
+    for batch in range(25):
+        keep.on_train_batch_end(trainer, MagicMock(), None, None, batch)
+    assert trainer.strategy.broadcast.call_count == asked
+    assert trainer.strategy.reduce_boolean_decision.call_count == asked
+    assert saved == []
+    trainer.strategy.broadcast.return_value = False
+    for batch in range(25, 30):
+        keep.on_train_batch_end(trainer, MagicMock(), None, None, batch)
+    assert len(saved) == (5 if ranks == 1 else 1)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_an_interval_in_steps_is_kept_by_several_ranks(tmp_path, ranks):
+    trainer, keep, saved = fitting(ranks), LastCheckpoint(str(tmp_path), steps=3), []
+    keep._save_topk_checkpoint = lambda trainer, candidates: saved.append(trainer.global_step)
+    for batch in range(10):
+        trainer.global_step = batch + 1
+        keep.on_train_batch_end(trainer, MagicMock(), None, None, batch)
+    assert saved == [3, 6, 9]
+    trainer.strategy.broadcast.assert_not_called()
 
 
 def test_ctrl_c_saves_and_an_error_does_not(data, trainer, tiny, tmp_path):

@@ -57,6 +57,16 @@ class Recorder(pl.Callback):
                 file.write(json.dumps(line) + "\\n")
 '''
 
+POISON = """
+import pytorch_lightning as pl
+
+
+class Poison(pl.Callback):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_rank == 1 and trainer.global_step == 1:
+            batch["y"].fill_(float("nan"))
+"""
+
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*")
 
 
@@ -228,6 +238,24 @@ def test_two_ranks_go_on_where_one_stopped_and_a_signal_stops_both_at_the_same_s
     kept = run.checkpoint()
     assert kept["global_step"] == steps + 1
     assert kept["training"]["samples_seen"] == 10 + len(together)
+
+
+@pytest.mark.slow
+def test_a_loss_that_breaks_on_the_second_rank_ends_both_with_its_samples(recorder, tmp_path):
+    """Rank 0 says it in one line, and is not killed for what the other one found."""
+    (recorder / "ddp_poison.py").write_text(POISON)
+    run = Run(tmp_path)
+    options = [*TWO, "--trainer.max_steps=4", NO_VALIDATION, "--trainer.callbacks+=ddp_poison.Poison"]
+    command = [sys.executable, "-m", "mm", *arguments(run.folder, *options)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2, done.stderr[-3000:]
+    (line,) = [text for text in done.stderr.splitlines() if "mm: error: " in text]
+    guilty = [sample.index for sample in run.samples(1) if sample.step == 1]
+    assert f"the loss is nan at step 1, for the samples of index {guilty}" in line
+    assert "(rank 1)" in line
+    assert "Traceback" not in done.stderr
+    # The weights of both are spoilt, and not saved.
+    assert not list(run.folder.glob("checkpoints/*"))
 
 
 @pytest.mark.parametrize(("where", "step"), [("training", 3), ("validation", 4)])

@@ -15,11 +15,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pytorch_lightning.callbacks import TQDMProgressBar
 from safetensors import safe_open
 
 from mm.cli import main
+from mm.cli.fit import build
 from mm.errors import InputError
 from mm.networks import weights
+from mm.training import SparingProgressBar
 
 SMOKE = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
 SUBSETS = ("sharp", "blurred", "background", "static", "objects")
@@ -307,6 +310,40 @@ def test_checkpoint_of_another_architecture(smoke, capsys):
     path = str(smoke / "checkpoints" / "last.ckpt")
     assert mm("fit", smoke, "--ckpt_path", path, "--model.network_config.channels", "6") == 2
     assert "has model.network_config.channels 8, the configuration has 6" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("saved", ["adam", "muon", None])
+def test_a_checkpoint_of_another_optimiser(smoke, tmp_path, capsys, saved):
+    """Of one from before there was a choice too: it is Adam's."""
+    kept = checkpoint(smoke)
+    if saved is None:
+        del kept["hyper_parameters"]["optimizer"]
+    else:
+        kept["hyper_parameters"]["optimizer"] = saved
+    path = tmp_path / "kept.ckpt"
+    torch.save(kept, path)
+    chosen = "adam" if saved == "muon" else "muon"
+    assert mm("fit", tmp_path, "--ckpt_path", str(path), "--model.optimizer", chosen) == 2
+    (line,) = [text for text in capsys.readouterr().err.splitlines() if "mm: error:" in text]
+    was = saved or "adam"
+    assert f"kept.ckpt has the state of model.optimizer {was}, which {chosen} cannot go on from" in line
+    assert f"--model.optimizer {was}, or start anew from its weights with --model.initial_weights" in line
+
+
+def test_a_terminal_has_a_bar_that_reads_metrics_at_logging_steps(tmp_path, monkeypatch):
+    def bar(*options: str):
+        arguments = ["--config", str(SMOKE), f"--trainer.default_root_dir={tmp_path}", *options]
+        return build(arguments, run=False).trainer.progress_bar_callback
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert type(bar()) is SparingProgressBar
+    assert bar("--trainer.enable_progress_bar=false") is None
+    # One of the user's own stays, on a terminal or not.
+    own = "--trainer.callbacks+=TQDMProgressBar"
+    assert type(bar(own)) is TQDMProgressBar
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    assert bar() is None
+    assert type(bar(own)) is TQDMProgressBar
 
 
 def test_plugin_is_loaded_before_the_configuration(tmp_path, capsys):

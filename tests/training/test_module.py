@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -243,6 +244,54 @@ def test_changed_learning_rate_wins_over_the_checkpoint(data, trainer, tiny, tmp
         assert run.callback_metrics["train/learning_rate"] == pytest.approx(5e-4, rel=1e-3)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_changed_options_of_the_optimiser_win_over_the_checkpoint(data, trainer, tiny, tmp_path, optimizer):
+    run = trainer(
+        max_steps=2, enable_checkpointing=True, callbacks=[LastCheckpoint(str(tmp_path))], limit_val_batches=0
+    )
+    run.fit(MagnificationModule(tiny, optimizer=optimizer), data())
+    changed = {"betas": (0.7, 0.9)}
+    if optimizer == "adam":
+        changed |= {"weight_decay": 0.01, "fused": True}
+    before = {name: run.optimizers[0].param_groups[0][name] for name in changed}
+    seen = {}
+
+    class Look(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            for group in trainer.optimizers[0].param_groups:
+                seen.update({name: group[name] for name in changed})
+            # The state is the checkpoint's all the same.
+            state = list(trainer.optimizers[0].state.values())
+            assert len(state) == len(list(pl_module.parameters()))
+            assert {int(one["step"]) for one in state if "step" in one} == {2}
+
+    again = trainer(max_steps=3, limit_val_batches=0, callbacks=[Look()])
+    module = MagnificationModule(tiny, optimizer=optimizer, **changed)
+    again.fit(module, data(), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+    assert again.global_step == 3
+    assert seen == changed != before
+
+
+def test_the_compiled_step_is_the_plain_one(data, trainer, tiny, monkeypatch):
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function: compiler(function, backend=backend))
+    found = {}
+    for compiled in (False, True):
+        pl.seed_everything(0)
+        module = MagnificationModule(tiny, compile=compiled)
+        run = trainer(max_steps=2, limit_val_batches=0)
+        run.fit(module, data(count=8))
+        assert bool(graphs) == compiled
+        found[compiled] = run.callback_metrics["train/loss"], module.network.state_dict()
+    torch.testing.assert_close(found[True], found[False])
+
+
 def test_loss_that_is_not_finite_names_its_samples(data, trainer, tiny, tmp_path):
     module = MagnificationModule(tiny)
     run = trainer(max_steps=10, enable_checkpointing=True, callbacks=[LastCheckpoint(str(tmp_path), steps=1)])
@@ -269,6 +318,52 @@ def test_loss_that_is_not_finite_names_the_seeds_of_rendered_samples(data, train
         r"\(rank 0\)",
     ):
         trainer(max_steps=10, limit_val_batches=0).fit(module, Seeded(spoil=5))
+
+
+class Ranks:
+    """What a rank of two hears: at which of the batches not looked at its own and the other's loss broke."""
+
+    def __init__(self, firsts: list[int], says: str) -> None:
+        self.firsts, self.says = firsts, says
+
+    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.own = tensor.tolist()
+        return torch.tensor(self.firsts)[:, None]
+
+    def broadcast(self, message: str, src: int) -> str:
+        self.sent, self.source = message, src
+        return message or self.says
+
+
+@pytest.mark.parametrize(
+    ("rank", "losses", "firsts", "source", "sent"),
+    [
+        # The other one's broke first, and spoilt the weights of both.
+        (0, [0.5, 0.5, math.nan], [2, 1], 1, ""),
+        (1, [0.5, math.nan, math.nan], [2, 1], 1, "the loss is nan at step 7, for the samples of index [1]"),
+        (0, [math.inf, math.nan, math.nan], [0, 1], 0, "the loss is inf at step 7, for the samples of index"),
+        (0, [0.5, 0.5, 0.5], [3, 2], 1, ""),
+        (1, [0.5, 0.5, 0.5], [3, 3], None, None),
+    ],
+)
+def test_ranks_name_the_samples_that_broke_first(tiny, rank, losses, firsts, source, sent):
+    module, ranks = MagnificationModule(tiny), Ranks(firsts, "the loss is nan, on the other")
+    module._trainer = SimpleNamespace(
+        world_size=2, global_rank=rank, global_step=7, interrupted=False, strategy=ranks
+    )
+    for index, loss in enumerate(losses):
+        module._watch(torch.tensor(loss), {"index": torch.tensor([index])})
+        # To look is to wait for the other rank: not at each step.
+        assert not hasattr(ranks, "own")
+    if source is None:
+        module._check_finite()
+    else:
+        with pytest.raises(InputError if rank == 0 else SystemExit) as ended:
+            module._check_finite()
+        assert (ranks.source, ranks.sent[: len(sent) or None]) == (source, sent)
+        # The launcher kills rank 0, which is to say it, when another one ends badly.
+        assert str(ended.value) == ("0" if rank else ranks.sent or ranks.says)
+    assert ranks.own == [firsts[rank]]
 
 
 def test_weights_that_are_not_finite_are_not_saved(data, trainer, tiny, tmp_path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import ConcatDataset, DataLoader
 
 from mm.errors import InputError
 from mm.networks import MagnificationNetwork
@@ -61,6 +64,30 @@ def test_the_other_parameters_follow_torch_s_adam():
     torch.testing.assert_close(ours, theirs)
 
 
+def test_many_parameters_follow_torch_s_adam_each_with_its_own_count_of_steps():
+    """Of several shapes, one of them without a gradient at the second step."""
+    torch.manual_seed(0)
+    shapes = [(4,), (3, 4, 7, 7), (1,)]
+    ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    mine = Muon([{"params": ours, "orthogonal": False}], lr=0.01)
+    adam = torch.optim.Adam(theirs, lr=0.01)
+    for step in range(4):
+        for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            one.grad = None if (step, place) == (1, 2) else torch.randn_like(one)
+            other.grad = None if one.grad is None else one.grad.clone()
+        mine.step()
+        adam.step()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+    assert [mine.state[p]["step"] for p in ours] == [4, 4, 3]
+
+
+def test_a_step_without_any_gradient_moves_nothing():
+    weight = torch.nn.Parameter(torch.ones(3))
+    Muon([{"params": [weight], "orthogonal": False}], lr=0.01).step()
+    assert torch.equal(weight, torch.ones(3))
+
+
 def test_layers_between_image_and_features_are_adam_s():
     network = MagnificationNetwork()
     groups = hidden_and_other(network)
@@ -91,6 +118,45 @@ def test_it_learns_one_batch_and_resumes_to_the_bit(data, trainer, tiny, tmp_pat
     resumed = run(30, resume=str(tmp_path / "15.ckpt"))
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_accumulated_batches_are_one_batch_and_resume_to_the_bit(data, trainer, tiny, tmp_path, precision):
+    """With the losses beside the paper's: each is a mean over samples, so halves of a batch add up to it."""
+    options = {"learning_rate": 1e-3, "optimizer": "muon", "image_loss": "log", "ssim_weight": 0.5}
+    parts = {"batch_size": 4, "accumulate_grad_batches": 2}
+
+    class Rounds(type(data())):
+        def train_dataloader(self) -> DataLoader:
+            # An epoch of many rounds of the samples, one a step: they are the same wherever a run goes on.
+            samples = super().train_dataloader().dataset
+            return DataLoader(ConcatDataset([samples] * 5), batch_size=self.batch_size)
+
+    def run(steps: int, batch_size: int, accumulate_grad_batches: int, resume: str | None = None) -> Any:
+        pl.seed_everything(0)
+        module = MagnificationModule(tiny, **options)
+        fit = trainer(
+            max_steps=steps,
+            max_epochs=-1,
+            precision=precision,
+            accumulate_grad_batches=accumulate_grad_batches,
+            limit_val_batches=0,
+            enable_checkpointing=True,
+        )
+        fit.fit(module, Rounds(count=8, batch_size=batch_size), ckpt_path=resume)
+        fit.save_checkpoint(tmp_path / f"{steps}.ckpt")
+        assert fit.global_step == steps
+        return torch.nn.utils.parameters_to_vector(module.parameters()).detach()
+
+    pl.seed_everything(0)
+    fresh = torch.nn.utils.parameters_to_vector(MagnificationModule(tiny).parameters()).detach()
+    whole, one_batch = run(4, **parts), run(4, batch_size=8, accumulate_grad_batches=1)
+    # bf16 rounds the two sums of a gradient otherwise than the one.
+    apart, way = (whole - one_batch).norm(), (one_batch - fresh).norm()
+    assert way > 0
+    assert apart < (1e-3 if precision == "32-true" else 0.2) * way
+    run(2, **parts)
+    assert torch.equal(run(4, **parts, resume=str(tmp_path / "2.ckpt")), whole)
 
 
 @pytest.mark.parametrize("options", [{"fused": True}, {"weight_decay": 0.1}])
