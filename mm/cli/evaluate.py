@@ -40,6 +40,8 @@ WITH_FACTORS = ("gain", "physical")
 WITH_CLIPS = ("subpixel", "noise", "static")
 IN_FIGURE_8 = ("subpixel", "noise")  # the paper's a; b and c
 FIGURE_8 = "figure8.png"
+# Settings that its panels must share; methods may be missing in one, but a name means the same weights.
+ALIKE = ("photographs", "cutouts", "size", "scenes", "seed", "rounding")
 COUNT = 16
 SIZE = "192x192"
 CACHE = 256 * 2**20  # bytes of decoded photographs and cut-outs that are kept
@@ -207,7 +209,7 @@ def run(args: argparse.Namespace) -> None:
         "size": [width, height],
         "rounding": args.rounding,
         "photographs": args.photographs or "procedural",
-        "held_out": held_out,
+        **({"held_out": held_out} if args.photographs or args.cutouts else {}),
         "cutouts": args.cutouts or "procedural",
         "device": str(device),
         "seconds": seconds,
@@ -217,7 +219,8 @@ def run(args: argparse.Namespace) -> None:
         # Of an earlier run: should this one be stopped here, its table must not stand beside these settings.
         sheet.with_suffix(".csv").unlink(missing_ok=True)
         sheet.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        files = [*job.write(args.out, found), sheet.name]
+        with warnings_as_lines():
+            files = [*job.write(args.out, found), sheet.name]
     job.tell(console, found)
     scored = [row for row in found if isinstance(row, Row)] if isinstance(found, list) else []
     same, pairs = agreement(scored)
@@ -458,6 +461,21 @@ def _prepare_folder(folder: Path) -> None:
 # -- what is shown -----------------------------------------------------------------------------------------
 
 
+def _differ(one: Path, other: Path) -> str:
+    """Return what two measurements' settings do not have in common, in words; empty if they go together."""
+    settings = []
+    for path in (one, other):
+        try:
+            settings.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return "settings"
+    differing = [key for key in ALIKE if settings[0].get(key) != settings[1].get(key)]
+    weights = [each.get("weights", {}) for each in settings]
+    if any(weights[0][name] != weights[1][name] for name in weights[0].keys() & weights[1].keys()):
+        differing.append("weights of one name")
+    return ", ".join(differing)
+
+
 def _write_rows(folder: Path, rows: list[Row]) -> list[str]:
     """Write the table and the picture of a measurement with levels."""
     from mm.evaluation.comparison import read_csv, to_csv
@@ -473,6 +491,15 @@ def _write_rows(folder: Path, rows: list[Row]) -> list[str]:
     # With what an earlier run has left, as the paper's figure has them side by side.
     tables = [folder / f"{name}.csv" for name in IN_FIGURE_8]
     if measurement not in IN_FIGURE_8 or not all(each.is_file() for each in tables):
+        return [table, picture]
+    differ = _differ(*(path.with_suffix(".json") for path in tables))
+    if differ:
+        (folder / FIGURE_8).unlink(missing_ok=True)
+        warnings.warn(
+            f"no {FIGURE_8}: {' and '.join(IN_FIGURE_8)} in {folder} were measured with other {differ}; "
+            "measure both alike",
+            stacklevel=2,
+        )
         return [table, picture]
     draw_figure8(folder / FIGURE_8, [row for each in tables for row in read_csv(each)])
     return [table, picture, FIGURE_8]

@@ -33,6 +33,9 @@ def draw_figure8(path: Path, rows: Sequence[Row]) -> None:
     order = ("subpixel", "noise", "static")
     panels.sort(key=lambda panel: (order.index(panel[0]), panel[1]))
     renderers = list(dict.fromkeys(row.renderer for row in rows))
+    # A method has its colour in all panels, also in those that lack another one.
+    names = [name for name in dict.fromkeys(row.method for row in rows) if name != BASELINE]
+    colours = {name: f"C{place % 10}" for place, name in enumerate(names)} | {BASELINE: "0.4"}
     figure = _figure(len(renderers), len(panels))
     axes = figure.subplots(len(renderers), len(panels), squeeze=False, sharey=True)
     for line, renderer in zip(axes, renderers, strict=True):
@@ -44,7 +47,7 @@ def draw_figure8(path: Path, rows: Sequence[Row]) -> None:
                 and row.renderer == renderer
                 and (not case or (row.motion, row.factor) == case)
             ]
-            _draw_ssim(axis, shown, "motion" if measurement == "subpixel" else "noise")
+            _draw_ssim(axis, shown, "motion" if measurement == "subpixel" else "noise", colours)
             title = {
                 "subpixel": "sub-pixel",
                 "noise": f"noise, {case[0]:g} px × {case[1]:g}" if case else "",
@@ -54,7 +57,9 @@ def draw_figure8(path: Path, rows: Sequence[Row]) -> None:
         line[0].set_ylabel("SSIM with the truth")
     if any(row.measurement != "static" for row in rows):
         axes[0][0].set_ylim(0, 1)
-    axes[0][0].legend(fontsize=8)
+    curves = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
+    told = [name for name in (BASELINE, *names) if name in curves]
+    axes[0][0].legend([curves[name] for name in told], told, fontsize=8)
     figure.savefig(path)
 
 
@@ -95,10 +100,12 @@ def draw_gain(path: Path, rows: Sequence[Row]) -> None:
             axis.axhspan(1 - tolerance, 1 + tolerance, color="0.5", alpha=0.15, lw=0)
             axis.axhline(1, color="0.5", lw=0.8)
             axis.set_xscale("log")
-            axis.set_ylim(0, 1.5)
             axis.grid(alpha=0.3)
             axis.set_title(f"{method}: {content}, {renderer} renderer", fontsize=10)
         axis_row[0].set_ylabel("output motion, measured over true")
+    # Wider where a gain is outside: a network at the beginning of its training may have any.
+    found = [row.gain for row in rows if not math.isnan(row.gain)]
+    axes[0][0].set_ylim(min(0.0, 1.1 * min(found, default=0.0)), max(1.5, 1.1 * max(found, default=0.0)))
     for axis in axes[-1]:
         axis.set_xlabel("true output motion / px")
     axes[0][0].legend(fontsize=8, ncols=2)
@@ -164,21 +171,21 @@ def draw_physical(path: Path, courses: Sequence[Course], fps: float) -> None:
     figure.savefig(path)
 
 
-def _draw_ssim(axis: Any, rows: Sequence[Row], varies: str) -> None:
+def _draw_ssim(axis: Any, rows: Sequence[Row], varies: str, colours: Mapping[str, str]) -> None:
     from matplotlib.ticker import NullFormatter
 
     least = min((getattr(row, varies) for row in rows if getattr(row, varies) > 0), default=1.0)
     zero = least / _ZERO
     for name in dict.fromkeys(row.method for row in rows):
         shown = sorted((row for row in rows if row.method == name), key=lambda row: getattr(row, varies))
-        style = {"color": "0.4", "linestyle": "--"} if name == BASELINE else {}
         _draw_curve(
             axis,
             [getattr(row, varies) or zero for row in shown],
             [row.ssim for row in shown],
             [row.ssim_std for row in shown],
             label=name,
-            **style,
+            color=colours[name],
+            linestyle="--" if name == BASELINE else "-",
         )
     axis.set_xscale("log")
     axis.xaxis.set_minor_formatter(NullFormatter())

@@ -107,6 +107,21 @@ def test_subpixel_noise_and_static_and_their_common_figure(
     assert settings["photographs"] == "procedural"
 
 
+def test_figure_8_joins_only_what_was_measured_alike(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--renderer", "fourier")
+    evaluate("subpixel", tmp_path, weights, "--levels", "1", *small)
+    evaluate("noise", tmp_path, weights, "--levels", "0.3", *small)
+    assert is_a_picture(tmp_path / "figure8.png")
+    capsys.readouterr()
+    evaluate("noise", tmp_path, weights, "--levels", "0.3", "--seed", "5", *small)
+    told = capsys.readouterr().err
+    assert "no figure8.png" in told
+    assert "were measured with other seed; measure both alike" in told
+    assert not (tmp_path / "figure8.png").exists()
+
+
 def test_registered_methods_are_measured_on_clips_unless_pairs_are_asked_for(
     tmp_path: Path, weights: Path, folders: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

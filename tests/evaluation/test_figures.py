@@ -1,0 +1,57 @@
+"""The figures: a method keeps its colour, and no curve falls outside."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from mm.evaluation import figures
+from mm.evaluation.comparison import Row
+
+
+def row(measurement: str, method: str, noise: float, ssim: float = 0.5, gain: float = math.nan) -> Row:
+    return Row(measurement, "objects", "fourier", method, 0.5, 20.0, noise, 1, ssim=ssim, gain=gain)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """(label, colour) of every curve, in the order of drawing."""
+    found: list[tuple[str, str]] = []
+    draw = figures._draw_curve
+
+    def spy(axis, x, mean, deviation, **style) -> None:
+        found.append((style["label"], str(style["color"])))
+        draw(axis, x, mean, deviation, **style)
+
+    monkeypatch.setattr(figures, "_draw_curve", spy)
+    return found
+
+
+def test_a_method_has_one_colour_in_all_panels(tmp_path: Path, drawn: list[tuple[str, str]]) -> None:
+    rows = [row("subpixel", name, 0.0) for name in ("input", "learned", "phase", "2018")]
+    rows += [row("noise", name, level) for name in ("input", "learned", "linear", "2018") for level in (1, 3)]
+    figures.draw_figure8(tmp_path / "figure.png", rows)
+    assert len(drawn) == 8
+    colours = dict(drawn)
+    assert len(set(drawn)) == len(colours) == 5
+    assert len(set(colours.values())) == 5
+
+
+def test_a_gain_far_from_one_is_in_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+    make = figures._figure
+
+    def spy(*args, **options):
+        figure = make(*args, **options)
+        save = figure.savefig
+        figure.savefig = lambda path: (limits.append(figure.axes[0].get_ylim()), save(path))
+        return figure
+
+    monkeypatch.setattr(figures, "_figure", spy)
+    for gain in (0.9, -3.2, 4.0):
+        figures.draw_gain(tmp_path / "gain.png", [row("gain", "mine", 0.0, math.nan, gain)])
+    assert limits[0] == (0, 1.5)
+    assert limits[1][0] < -3.2 < 1.5 == limits[1][1]
+    assert limits[2][1] > 4.0
