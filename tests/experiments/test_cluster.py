@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from mm.cli import main
 from mm.cli.fit import build
@@ -43,7 +44,14 @@ with open(os.path.join({folder!r}, name + ".json"), "w") as file:
 sys.exit(int(os.environ["EXIT"]) if name == "srun" else 0)
 """
 
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+
+
+@pytest.fixture(autouse=True)
+def same_rank(monkeypatch):
+    """Put back the rank that Lightning notes for the whole process: another's warnings are silent."""
+    monkeypatch.setattr(rank_zero_only, "rank", getattr(rank_zero_only, "rank", 0))
 
 
 def submit(folder: Path, code: int, *options: str) -> tuple[int, dict[str, dict]]:
