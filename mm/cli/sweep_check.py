@@ -118,7 +118,7 @@ def logged_metrics(parts: MagnificationCLI) -> list[str]:
     """Return the names that a run logs."""
     nothing = torch.zeros(1)
     terms = [*loss_terms(nothing, nothing, Representations(*[nothing] * len(Representations._fields)))]
-    terms += _other_terms(parts.model.hparams["image_loss"], parts.model.hparams["ssim_weight"])
+    terms += _other_terms(**{name: parts.model.hparams[name] for name in _LOSS_OPTIONS})
     names = [f"train/{name}" for name in (*terms, "loss", "learning_rate", "samples_seen")]
     names += ["train/samples_per_second", "val/score"]
     moving = {recipe.name for recipe in parts.datamodule.synthesizer.subsets if _moves(recipe)}
@@ -131,9 +131,16 @@ def logged_metrics(parts: MagnificationCLI) -> list[str]:
     ]
 
 
-def _other_terms(image_loss: str, ssim_weight: float) -> list[str]:
+_LOSS_OPTIONS = ("image_loss", "ssim_weight", "amplitude_weight")
+
+
+def _other_terms(
+    image_loss: str = "l1", ssim_weight: float = 0.0, amplitude_weight: float = 0.0
+) -> list[str]:
     """Return the terms of the loss that these options add to the paper's."""
-    return ([] if image_loss == "l1" else [f"image_{image_loss}"]) + ["structure"] * (ssim_weight > 0)
+    weighed = {"structure": ssim_weight, "amplitude": amplitude_weight}
+    terms = [] if image_loss == "l1" else [f"image_{image_loss}"]
+    return terms + [term for term, weight in weighed.items() if weight > 0]
 
 
 def _moves(recipe: Recipe) -> bool:
@@ -148,11 +155,12 @@ def check_metric(sweep: Sweep, parts: MagnificationCLI) -> None:
     """
     name, trainer = sweep.metric.name, parts.trainer
     known = logged_metrics(parts)
-    losses, weights = (sweep.parameters.get(f"model.{name}") for name in ("image_loss", "ssim_weight"))
     # The parts are one trial's; others may draw a loss that has these.
-    drawn = [term for loss in (losses.choices() if losses else None) or [] for term in _other_terms(loss, 0)]
-    drawn += _other_terms("l1", max(weights.choices() or [1])) if weights else []
-    known += [f"train/{term}" for term in drawn]
+    for option in _LOSS_OPTIONS:
+        drawn = sweep.parameters.get(f"model.{option}")
+        # A weight that is drawn from a range has no choices: it is above 0 somewhere.
+        values = (drawn.choices() or ([] if option == "image_loss" else [1.0])) if drawn else []
+        known += [f"train/{term}" for value in values for term in _other_terms(**{option: value})]
     # A callback of the user's own may log anything.
     own = parts.config.get("trainer.callbacks")
     if name not in known and not own:

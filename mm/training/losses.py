@@ -1,4 +1,4 @@
-"""The paper's training loss (Oh et al. 2018, section 3.2 and supplementary), and one term beside it."""
+"""The paper's training loss (Oh et al. 2018, section 3.2 and supplementary), and the terms beside it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from kornia.metrics import ssim
 from torch import Tensor
-from torch.nn.functional import l1_loss, mse_loss
+from torch.nn.functional import avg_pool2d, l1_loss, mse_loss
 
 PAPER_WEIGHT = 0.1
 """λ: the weight of the three terms that keep texture and shape apart (paper, section 3.3)."""
@@ -18,6 +18,12 @@ gradient that of L1 at a usual error (0.027)."""
 
 SQUARE_SCALE = 15.0
 """Of :func:`mean_square`: what makes its gradient that of L1 at a difference of 1/30."""
+
+AMPLITUDE_WINDOW = 32
+"""Of :func:`amplitude`: side in px of the windows, of which two overlap by half."""
+
+AMPLITUDE_FLOOR = (0.5 / 255) ** 2
+"""Of :func:`amplitude`: the mean squared change of a window that counts half: half a grey level's."""
 
 SSIM_WINDOW = 11
 """Side in px of the Gaussian window (σ 1.5 px) of Wang et al. 2004."""
@@ -110,10 +116,47 @@ def structure(prediction: Tensor, target: Tensor) -> Tensor:
     return 1 - ssim(prediction.float(), target.float(), SSIM_WINDOW).mean()
 
 
-_OF_THE_IMAGE = ("image", "image_log", "image_square", "structure")
+def amplitude(prediction: Tensor, target: Tensor, reference: Tensor) -> Tensor:
+    """Return how far the change that was made is from the change that should have been, along the latter.
+
+    In a window, ``g = ⟨Ŷ − X_a, Y − X_a⟩ / ⟨Y − X_a, Y − X_a⟩`` is the part of the true change that the
+    output shows; where the change is small against the picture's own contrast it is the gain of the motion.
+    A distance between pictures prefers a motion that is too short to one that may be wrong, so where noise
+    hides motion it is shortened in every sample alike. A window's ``g`` averages over a thousand pixels:
+    their noise is gone, and what is left is that bias.
+
+    Args:
+        prediction: Ŷ, (B, 3, H, W), unclamped.
+        target: Y, of the same shape, in [0, 1].
+        reference: X_a, of the same shape, as the network saw it.
+
+    Returns:
+        The mean of ``|g − 1|`` over the windows, as a float32 scalar. A window counts less the nearer its
+        change comes to its contrast, for then motion is no longer in proportion to change, and to
+        ``AMPLITUDE_FLOOR``, for then nothing moves.
+    """
+    target = target.float()
+    change, error = target - reference.float(), prediction.float() - target
+    side = min(AMPLITUDE_WINDOW, *target.shape[-2:])
+
+    def windows(values: Tensor) -> Tensor:
+        return avg_pool2d(values, side, max(1, side // 2)).mean(dim=1)
+
+    power = windows(change.square())
+    contrast = windows(target.square()) - avg_pool2d(target, side, max(1, side // 2)).square().mean(dim=1)
+    small = (1 - power / contrast.clamp_min(AMPLITUDE_FLOOR)).clamp_min(0)
+    return (small * windows(error * change).abs() / (power + AMPLITUDE_FLOOR)).mean()
 
 
-def total_loss(terms: dict[str, Tensor], weight: float = PAPER_WEIGHT, ssim_weight: float = 0.0) -> Tensor:
+_OF_THE_IMAGE = ("image", "image_log", "image_square", "structure", "amplitude")
+
+
+def total_loss(
+    terms: dict[str, Tensor],
+    weight: float = PAPER_WEIGHT,
+    ssim_weight: float = 0.0,
+    amplitude_weight: float = 0.0,
+) -> Tensor:
     """Return the weighted sum of the terms of the loss.
 
     Args:
@@ -121,9 +164,12 @@ def total_loss(terms: dict[str, Tensor], weight: float = PAPER_WEIGHT, ssim_weig
             ``image``; ``structure`` where that has a weight.
         weight: the paper's λ, of the terms of the representations.
         ssim_weight: of ``structure``; 0 in the paper.
+        amplitude_weight: of ``amplitude``; 0 in the paper.
     """
     loss = terms.get("image_log", terms.get("image_square", terms["image"]))
     if ssim_weight:
         loss = loss + ssim_weight * terms["structure"]
+    if amplitude_weight:
+        loss = loss + amplitude_weight * terms["amplitude"]
     others = [value for name, value in terms.items() if name not in _OF_THE_IMAGE]
     return loss + weight * torch.stack(others).sum()

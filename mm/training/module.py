@@ -21,6 +21,7 @@ from mm.networks import MagnificationNetwork, NetworkConfig, load
 from mm.training.losses import (
     PAPER_WEIGHT,
     Representations,
+    amplitude,
     log_l1,
     loss_terms,
     mean_square,
@@ -54,6 +55,8 @@ class MagnificationModule(pl.LightningModule):
         image_loss: ``l1`` with the true magnified frame (the paper), or ``log``, in which every sample's
             error counts relative to itself (:func:`mm.training.losses.log_l1`), or ``square``.
         ssim_weight: of 1 − SSIM with the true magnified frame, beside its L1; 0 in the paper.
+        amplitude_weight: of the error in how far small motions are moved
+            (:func:`mm.training.losses.amplitude`); 0 in the paper.
         warmup_steps: optimiser steps over which the learning rate rises linearly.
         schedule: ``constant``, or ``cosine`` down to ``final_learning_rate``.
         final_learning_rate: where ``cosine`` ends.
@@ -95,6 +98,7 @@ class MagnificationModule(pl.LightningModule):
         optimizer: Literal["adam", "muon"] = "adam",
         image_loss: Literal["l1", "log", "square"] = "l1",
         ssim_weight: float = 0.0,
+        amplitude_weight: float = 0.0,
     ) -> None:
         super().__init__()
         config = (
@@ -107,6 +111,7 @@ class MagnificationModule(pl.LightningModule):
             f"model.image_loss must be l1, log or square, got {image_loss!r}",
         )
         _check(ssim_weight >= 0, f"model.ssim_weight must be at least 0, got {ssim_weight:g}")
+        _check(amplitude_weight >= 0, f"model.amplitude_weight must be at least 0, got {amplitude_weight:g}")
         _check(warmup_steps >= 0, f"model.warmup_steps must be at least 0 steps, got {warmup_steps}")
         _check(
             ema_decay is None or 0 < ema_decay < 1,
@@ -134,6 +139,7 @@ class MagnificationModule(pl.LightningModule):
                 "loss_weight": loss_weight,
                 "image_loss": image_loss,
                 "ssim_weight": ssim_weight,
+                "amplitude_weight": amplitude_weight,
                 "warmup_steps": warmup_steps,
                 "schedule": schedule,
                 "final_learning_rate": final_learning_rate,
@@ -226,7 +232,10 @@ class MagnificationModule(pl.LightningModule):
             terms["image_square"] = mean_square(prediction, batch["y"])
         if self.hparams["ssim_weight"]:
             terms["structure"] = structure(prediction, batch["y"])
-        loss = total_loss(terms, self.hparams["loss_weight"], self.hparams["ssim_weight"])
+        if self.hparams["amplitude_weight"]:
+            terms["amplitude"] = amplitude(prediction, batch["y"], batch["xa"])
+        weights = (self.hparams[f"{name}_weight"] for name in ("loss", "ssim", "amplitude"))
+        loss = total_loss(terms, *weights)
         self._watch(loss, batch)
         count = batch["y"].shape[0]
         self.samples_seen += count * self.trainer.world_size

@@ -251,21 +251,25 @@ class TestBadInput:
         assert "for sharp, blurred, background, static, objects" in line
 
     @pytest.mark.parametrize(
-        ("term", "image_loss", "ssim_weight"),
-        [("image_log", "log", "0"), ("image_square", "square", "0"), ("structure", "l1", "0.2")],
+        ("term", "option", "value", "off"),
+        [
+            ("image_log", "image_loss", "log", "l1"),
+            ("image_square", "image_loss", "square", "l1"),
+            ("structure", "ssim_weight", 0.2, 0.0),
+            ("amplitude", "amplitude_weight", 0.2, 0.0),
+        ],
     )
-    def test_a_term_of_another_loss(self, place: Place, term: str, image_loss: str, ssim_weight: str) -> None:
+    def test_a_term_of_another_loss(
+        self, place: Place, term: str, option: str, value: str | float, off: str | float
+    ) -> None:
         """Logged where an option or the sweep sets that loss, and nowhere else."""
         metric = {"name": f"train/{term}", "goal": "minimize"}
         place.write(metric=metric)
         assert f"no run logs the metric 'train/{term}'" in place.refuse("--count", 1)
         sweep = read_sweep(place.file)
-        options = [f"--model.image_loss={image_loss}", f"--model.ssim_weight={ssim_weight}"]
-        check_metric(sweep, check_runs(sweep, {"model.loss_weight": 0.1}, options))
+        check_metric(sweep, check_runs(sweep, {"model.loss_weight": 0.1}, [f"--model.{option}={value}"]))
         # Whatever the first trial draws.
-        drawn = {"model.image_loss": {"values": ["l1", image_loss]}}
-        drawn |= {"model.ssim_weight": {"values": [0.0, float(ssim_weight)]}}
-        place.write(metric=metric, parameters=drawn)
+        place.write(metric=metric, parameters={f"model.{option}": {"values": [off, value]}})
         sweep = read_sweep(place.file)
         check_metric(sweep, build(["--config", str(SMOKE)], run=False))
 

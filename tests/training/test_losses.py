@@ -11,6 +11,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from mm.training.losses import (
     PAPER_WEIGHT,
     Representations,
+    amplitude,
     log_l1,
     loss_terms,
     mean_square,
@@ -124,6 +125,62 @@ def test_structure_s_gradient_is_finite_also_where_nothing_is_there(dtype):
     value.backward()
     assert value.dtype == torch.float32
     assert prediction.grad.isfinite().all()
+
+
+def moved_grating(shift: float, *, period: float = 24.0, contrast: float = 0.3) -> torch.Tensor:
+    """A grating (1, 3, 64, 96) that lies ``shift`` px to the right."""
+    x = torch.arange(96.0)
+    return (0.5 + contrast * torch.sin(2 * math.pi * (x - shift) / period)).expand(1, 3, 64, 96)
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.5, 0.9, 1.1])
+def test_amplitude_is_how_far_the_gain_is_from_1(gain):
+    """A grating that should move by 0.3 px moves by a part of it."""
+    reference, target = moved_grating(0.0), moved_grating(0.3)
+    value = amplitude(moved_grating(gain * 0.3), target, reference)
+    assert value == pytest.approx(abs(gain - 1), rel=0.05)
+
+
+def test_amplitude_sees_the_bias_and_not_the_scatter():
+    """Two outputs as far from the truth: one moved by half as far, one moved right and noisy."""
+    reference, target = moved_grating(0.0), moved_grating(0.3)
+    short = moved_grating(0.15)
+    noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
+    noisy = target + noise * (short - target).square().mean().sqrt()
+    assert float(amplitude(short, target, reference)) == pytest.approx(0.5, rel=0.05)
+    assert amplitude(noisy, target, reference) < 0.05
+
+
+def test_amplitude_leaves_alone_what_is_no_small_motion():
+    """Nothing moves; half a period, of which no gain can be read; a change far below a grey level."""
+    reference = moved_grating(0.0)
+    output = reference + 0.01
+    assert amplitude(output, reference, reference) == 0
+    assert amplitude(output, moved_grating(12.0), reference) == 0
+    assert amplitude(reference, moved_grating(0.002), reference) < 0.01
+
+
+def test_amplitude_takes_each_window_by_itself():
+    """The left half moves too little and the right half too far: they do not cancel."""
+    reference, target = moved_grating(0.0), moved_grating(0.3)
+    output = torch.cat([moved_grating(0.15)[..., :48], moved_grating(0.45)[..., 48:]], dim=-1)
+    # Only the middle one of five columns of windows sees both.
+    assert amplitude(output, target, reference) == pytest.approx(0.5 * 4 / 5, rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(64, 64), (20, 12)])
+def test_amplitude_s_gradient_is_finite_also_where_nothing_is_there(dtype, size):
+    prediction = torch.zeros(2, 3, *size, dtype=dtype, requires_grad=True)
+    value = amplitude(prediction, torch.zeros(2, 3, *size), torch.zeros(2, 3, *size))
+    value.backward()
+    assert value.dtype == torch.float32
+    assert prediction.grad.isfinite().all()
+
+
+def test_total_weighs_amplitude_on_its_own():
+    terms = {"image": torch.tensor(1.0), "texture": torch.tensor(2.0), "amplitude": torch.tensor(0.5)}
+    assert total_loss(terms, 0.1, amplitude_weight=0.4) == pytest.approx(1 + 0.1 * 2 + 0.4 * 0.5)
 
 
 def test_total_weighs_structure_on_its_own():

@@ -68,6 +68,9 @@ def test_other_losses_than_the_paper_s(data, tiny, trainer):
     paper, structured, logarithmic = metrics(), metrics(ssim_weight=0.5), metrics(image_loss="log")
     assert not {"structure", "image_log"} & set(paper)
     assert structured["loss"] == pytest.approx(paper["loss"] + 0.5 * structured["structure"])
+    moved = metrics(amplitude_weight=0.5)
+    assert "amplitude" not in paper
+    assert moved["loss"] == pytest.approx(paper["loss"] + 0.5 * moved["amplitude"])
     square = metrics(image_loss="square")
     assert square["loss"] == pytest.approx(paper["loss"] - paper["image"] + square["image_square"])
     # L1 is logged all the same, so that runs can be compared.
@@ -383,6 +386,7 @@ def test_weights_that_are_not_finite_are_not_saved(data, trainer, tiny, tmp_path
         ({"loss_weight": -1.0}, "loss_weight must be at least 0, got -1"),
         ({"image_loss": "l2"}, "image_loss must be l1, log or square, got 'l2'"),
         ({"ssim_weight": -1.0}, "ssim_weight must be at least 0, got -1"),
+        ({"amplitude_weight": -1.0}, "amplitude_weight must be at least 0, got -1"),
         ({"ema_decay": 1.0}, "ema_decay must be above 0 and below 1, got 1"),
         ({"warmup_steps": -3}, "warmup_steps must be at least 0 steps, got -3"),
         ({"final_learning_rate": 1.0}, "final_learning_rate must be between 0 and"),
