@@ -3,8 +3,8 @@
     python experiments/ablations/run.py --photographs FOLDER --cutouts FOLDER --out runs/ablations
 
 What was trained before is not trained again: a run that was stopped goes on where it stood. The tables have
-the SSIM with the truth at 10 px of output (the sub-pixel test) and under noise, and the gain on pictures,
-each beside the base; then the seconds of training.
+the SSIM with the truth at 10 px of output (the sub-pixel test) and under noise, and the gain on pictures and
+on smooth patterns, each beside the base; then the seconds of training.
 
     python experiments/ablations/run.py base@500 base@1000 base@2000 base@4000
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import difflib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -118,7 +119,9 @@ def main() -> None:
     for name in args.names:
         choice, at, steps = name.partition("@")
         if choice not in names():
-            parser.error(f"no ablation is called {choice!r}; there are {', '.join(names())}")
+            close = difflib.get_close_matches(choice, names(), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names())}"
+            parser.error(f"no ablation is called {choice!r}; {hint}")
         if at and not (steps.isdecimal() and int(steps) > 0):
             parser.error(f"{name!r}: after the @ stands a number of steps, as in {choice}@1000")
     extra = []
@@ -139,11 +142,12 @@ def main() -> None:
     subpixel = measure("subpixel", found, args.out, [*shared, "--levels", MOTIONS, "--no-gain"])
     gain = measure("gain", found, args.out, [*shared, "--levels", GAIN_MOTIONS, "--factors", GAIN_FACTORS])
     noise = measure("noise", found, args.out, [*shared, "--levels", NOISES])
-    pictures = [row for row in gain if row["content"] == "picture"]
+    on = {kind: [row for row in gain if row["content"] == kind] for kind in ("picture", "pattern")}
     lines = ["SSIM with the truth, everything moving, 10 px of output:", ""]
     lines += [*table(subpixel, ["input", *found], "ssim"), "", "SSIM under noise:", ""]
     lines += [*table(noise, ["input", *found], "ssim"), "", "Gain on pictures (1 is right):", ""]
-    lines += [*table(pictures, ["input", *found], "gain"), "", "Seconds of training:", ""]
+    lines += [*table(on["picture"], ["input", *found], "gain"), "", "Gain on smooth patterns:", ""]
+    lines += [*table(on["pattern"], ["input", *found], "gain"), "", "Seconds of training:", ""]
     lines += [f"{name} {took[name]:.0f}" for name in found]
     text = "\n".join(lines) + "\n"
     (args.out / "RESULTS.md").write_text(text, encoding="utf-8")

@@ -15,6 +15,7 @@ from mm.evaluation.physical import Course
 TOLERANCE = {"picture": 0.05, "pattern": 0.1}  # of the gain, drawn as a band
 _ZERO = 3.0  # a level of 0 is drawn at the least other level over this, since the axis is logarithmic
 _PANEL = (4.2, 3.3)  # inches
+_LETTERS = {0.05: "b", 0.5: "c"}  # of the panels of noise in the paper's Figure 8, by px of motion
 
 
 def draw_figure8(path: Path, rows: Sequence[Row]) -> None:
@@ -39,7 +40,7 @@ def draw_figure8(path: Path, rows: Sequence[Row]) -> None:
     figure = _figure(len(renderers), len(panels))
     axes = figure.subplots(len(renderers), len(panels), squeeze=False, sharey=True)
     for line, renderer in zip(axes, renderers, strict=True):
-        for letter, axis, (measurement, case) in zip("abcdef", line, panels, strict=False):
+        for axis, (measurement, case) in zip(line, panels, strict=True):
             shown = [
                 row
                 for row in rows
@@ -49,11 +50,13 @@ def draw_figure8(path: Path, rows: Sequence[Row]) -> None:
             ]
             _draw_ssim(axis, shown, "motion" if measurement == "subpixel" else "noise", colours)
             title = {
-                "subpixel": "sub-pixel",
-                "noise": f"noise, {case[0]:g} px × {case[1]:g}" if case else "",
+                "subpixel": "(a) sub-pixel",
+                "noise": f"({_LETTERS.get(case[0], 'b')}) noise, {case[0]:g} px × {case[1]:g}"
+                if case
+                else "",
                 "static": "static",
             }[measurement]
-            axis.set_title(f"({letter}) {title}: {renderer} renderer", fontsize=10)
+            axis.set_title(f"{title}: {renderer} renderer", fontsize=10)
         line[0].set_ylabel("SSIM with the truth")
     if any(row.measurement != "static" for row in rows):
         axes[0][0].set_ylim(0, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,19 +40,36 @@ def test_a_method_has_one_colour_in_all_panels(tmp_path: Path, drawn: list[tuple
     assert len(set(colours.values())) == 5
 
 
-def test_a_gain_far_from_one_is_in_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = []
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every figure, as it was when it was saved."""
+    found: list[Any] = []
     make = figures._figure
 
     def spy(*args, **options):
-        figure = make(*args, **options)
-        save = figure.savefig
-        figure.savefig = lambda path: (limits.append(figure.axes[0].get_ylim()), save(path))
-        return figure
+        found.append(make(*args, **options))
+        return found[-1]
 
     monkeypatch.setattr(figures, "_figure", spy)
+    return found
+
+
+def test_panels_have_the_letters_of_the_paper(tmp_path: Path, made: list[Any]) -> None:
+    """Also where some are missing: what is drawn alone keeps its letter, and static has none."""
+    figures.draw_figure8(tmp_path / "a.png", [row(name, "mine", 1.0) for name in ("static", "noise")])
+    figures.draw_figure8(tmp_path / "b.png", [row("subpixel", "mine", 0.0)])
+    titles = [axis.get_title() for figure in made for axis in figure.axes]
+    assert titles == [
+        "(c) noise, 0.5 px × 20: fourier renderer",
+        "static: fourier renderer",
+        "(a) sub-pixel: fourier renderer",
+    ]
+
+
+def test_a_gain_far_from_one_is_in_the_picture(tmp_path: Path, made: list[Any]) -> None:
     for gain in (0.9, -3.2, 4.0):
         figures.draw_gain(tmp_path / "gain.png", [row("gain", "mine", 0.0, math.nan, gain)])
+    limits = [figure.axes[0].get_ylim() for figure in made]
     assert limits[0] == (0, 1.5)
     assert limits[1][0] < -3.2 < 1.5 == limits[1][1]
     assert limits[2][1] > 4.0

@@ -50,7 +50,7 @@ def test_the_table_has_a_line_a_network_and_the_mean_over_renderers(script):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("adma", "no ablation is called 'adma'"),
+        ("adma", "no ablation is called 'adma'; did you mean 'adam'?"),
         ("adma@10", "no ablation is called 'adma'"),
         ("base@", "after the @ stands a number of steps"),
         ("base@0", "after the @ stands a number of steps"),
@@ -79,7 +79,7 @@ def test_two_short_trainings_end_in_a_table(script, monkeypatch, tmp_path, capfd
     monkeypatch.setattr("sys.argv", ["run.py", "--out", str(tmp_path / "out"), "--count", "1", *names])
     script.main()
     text = (tmp_path / "out" / "RESULTS.md").read_text()
-    assert all(text.count(f"| {name} |") == 3 for name in names)
+    assert all(text.count(f"| {name} |") == 4 for name in names)
     done = [torch.load(tmp_path / "out" / name / "checkpoints" / "last.ckpt") for name in names]
     assert [checkpoint["global_step"] for checkpoint in done] == [2, 2, 1]
     # Trained once: a second call measures alone; another length is not taken for this one.
