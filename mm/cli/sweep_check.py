@@ -22,6 +22,7 @@ from mm.training.scores import COLUMNS
 
 # The parts of an option's full name that may be left out on the command line.
 _OPTIONAL_PARTS = ("init_args",)
+_LOSS_OPTIONS = ("image_loss", "ssim_weight", "amplitude_weight")
 
 
 def check_runs(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str]) -> MagnificationCLI:
@@ -131,16 +132,13 @@ def logged_metrics(parts: MagnificationCLI) -> list[str]:
     ]
 
 
-_LOSS_OPTIONS = ("image_loss", "ssim_weight", "amplitude_weight")
-
-
 def _other_terms(
     image_loss: str = "l1", ssim_weight: float = 0.0, amplitude_weight: float = 0.0
 ) -> list[str]:
     """Return the terms of the loss that these options add to the paper's."""
     weighed = {"structure": ssim_weight, "amplitude": amplitude_weight}
     terms = [] if image_loss == "l1" else [f"image_{image_loss}"]
-    return terms + [term for term, weight in weighed.items() if weight > 0]
+    return terms + [term for term, weight in weighed.items() if float(weight) > 0]
 
 
 def _moves(recipe: Recipe) -> bool:
@@ -161,6 +159,7 @@ def check_metric(sweep: Sweep, parts: MagnificationCLI) -> None:
         # A weight that is drawn from a range has no choices: it is above 0 somewhere.
         values = (drawn.choices() or ([] if option == "image_loss" else [1.0])) if drawn else []
         known += [f"train/{term}" for value in values for term in _other_terms(**{option: value})]
+    known = [*dict.fromkeys(known)]
     # A callback of the user's own may log anything.
     own = parts.config.get("trainer.callbacks")
     if name not in known and not own:

@@ -11,11 +11,12 @@ from mm.evaluation.comparison import Row
 from mm.evaluation.contenders import BASELINE
 from mm.evaluation.kernels import Kernels, Part
 from mm.evaluation.physical import Course
+from mm.evaluation.protocol import NOISE_CASES
 
 TOLERANCE = {"picture": 0.05, "pattern": 0.1}  # of the gain, drawn as a band
 _ZERO = 3.0  # a level of 0 is drawn at the least other level over this, since the axis is logarithmic
 _PANEL = (4.2, 3.3)  # inches
-_LETTERS = {0.05: "b", 0.5: "c"}  # of the panels of noise in the paper's Figure 8, by px of motion
+_LETTERS = dict(zip(NOISE_CASES, "bc", strict=True))  # of the panels of noise in the paper's Figure 8
 
 
 def draw_figure8(path: Path, rows: Sequence[Row]) -> None:
@@ -51,9 +52,7 @@ def draw_figure8(path: Path, rows: Sequence[Row]) -> None:
             _draw_ssim(axis, shown, "motion" if measurement == "subpixel" else "noise", colours)
             title = {
                 "subpixel": "(a) sub-pixel",
-                "noise": f"({_LETTERS.get(case[0], 'b')}) noise, {case[0]:g} px × {case[1]:g}"
-                if case
-                else "",
+                "noise": _noise_title(*case) if case else "",
                 "static": "static",
             }[measurement]
             axis.set_title(f"{title}: {renderer} renderer", fontsize=10)
@@ -64,6 +63,11 @@ def draw_figure8(path: Path, rows: Sequence[Row]) -> None:
     told = [name for name in (BASELINE, *names) if name in curves]
     axes[0][0].legend([curves[name] for name in told], told, fontsize=8)
     figure.savefig(path)
+
+
+def _noise_title(motion: float, factor: float) -> str:
+    letter = _LETTERS.get((motion, factor))
+    return (f"({letter}) " if letter else "") + f"noise, {motion:g} px × {factor:g}"
 
 
 def draw_gain(path: Path, rows: Sequence[Row]) -> None:

@@ -122,7 +122,8 @@ class Synthesizer(nn.Module):
                 earlier ones in front; ``seed`` int64 (B,); ``subset`` int64 (B,); ``index`` int64 (B,).
 
         Returns:
-            ``xa, xb, y, xb_perturbed, y_perturbed`` float32 (B, 3, H, W) in [0, 1]; ``factor`` (B,);
+            ``xa, xb, y, xb_perturbed, y_perturbed`` float32 (B, 3, H, W) in [0, 1]; ``change`` of the same
+            shape, y − xa before there is any noise; ``factor`` (B,);
             ``motion`` (B, K + 1, 2), each layer's displacement between xa and xb at its centre, px (x, y),
             the background first; ``seed``, ``subset`` and ``index`` passed through.
         """
@@ -210,6 +211,7 @@ class Synthesizer(nn.Module):
         )
         out = dict(zip(("xa", "xb", "xb_perturbed", "y_perturbed", "y"), frames.unbind(1), strict=False))
         out.setdefault("y", y)
+        out["change"] = y - xa
         out["factor"] = factor
         out["motion"] = self.motion_at_centres(layers)
         return out | {name: batch[name] for name in ("seed", "subset", "index") if name in batch}

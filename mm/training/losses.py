@@ -116,36 +116,41 @@ def structure(prediction: Tensor, target: Tensor) -> Tensor:
     return 1 - ssim(prediction.float(), target.float(), SSIM_WINDOW).mean()
 
 
-def amplitude(prediction: Tensor, target: Tensor, reference: Tensor) -> Tensor:
+def amplitude(prediction: Tensor, target: Tensor, reference: Tensor, change: Tensor) -> Tensor:
     """Return how far the change that was made is from the change that should have been, along the latter.
 
-    In a window, ``g = ⟨Ŷ − X_a, Y − X_a⟩ / ⟨Y − X_a, Y − X_a⟩`` is the part of the true change that the
-    output shows; where the change is small against the picture's own contrast it is the gain of the motion.
-    A distance between pictures prefers a motion that is too short to one that may be wrong, so where noise
-    hides motion it is shortened in every sample alike. A window's ``g`` averages over a thousand pixels:
-    their noise is gone, and what is left is that bias.
+    In a window, with c the true change and e = Ŷ − Y, ``1 + ⟨e, c⟩ / ⟨c, c⟩`` is the part of the change that
+    the output shows; where that is small against the picture's own contrast it is the gain g of the motion.
+    A distance between pictures prefers a motion that is too short to one that may be wrong, so what is hard
+    to see is moved too little in every sample alike. A window's g averages over a thousand pixels: their
+    scatter is gone, and what is left is that bias.
 
     Args:
         prediction: Ŷ, (B, 3, H, W), unclamped.
         target: Y, of the same shape, in [0, 1].
         reference: X_a, of the same shape, as the network saw it.
+        change: c = Y − X_a, of the same shape, before noise was added to either.
 
     Returns:
-        The mean of ``|g − 1|`` over the windows, as a float32 scalar. A window counts less the nearer its
-        change comes to its contrast, for then motion is no longer in proportion to change, and to
-        ``AMPLITUDE_FLOOR``, for then nothing moves.
+        The sum of ``w · |g − 1|``, at most 2 a window, over the windows' number, as a float32 scalar. w is 1
+        but for windows where the change comes near the contrast, for then motion is not in proportion to
+        change, and where it is below the noise or below ``AMPLITUDE_FLOOR``, for then it cannot be seen or
+        there is none. Of a frame whose side is no multiple of half a window, the last pixels are in none.
     """
-    target = target.float()
-    change, error = target - reference.float(), prediction.float() - target
+    target, change = target.float(), change.float()
     side = min(AMPLITUDE_WINDOW, *target.shape[-2:])
+    stride = max(1, side // 2)
 
     def windows(values: Tensor) -> Tensor:
-        return avg_pool2d(values, side, max(1, side // 2)).mean(dim=1)
+        return avg_pool2d(values, side, stride).mean(dim=1)
 
     power = windows(change.square())
-    contrast = windows(target.square()) - avg_pool2d(target, side, max(1, side // 2)).square().mean(dim=1)
+    # Of the reference, and of a target that has any.
+    noise = windows((target - change - reference.float()).square())
+    contrast = windows(target.square()) - avg_pool2d(target, side, stride).square().mean(dim=1)
     small = (1 - power / contrast.clamp_min(AMPLITUDE_FLOOR)).clamp_min(0)
-    return (small * windows(error * change).abs() / (power + AMPLITUDE_FLOOR)).mean()
+    along = windows((prediction.float() - target) * change).abs() / (power + noise + AMPLITUDE_FLOOR)
+    return (small * along.clamp_max(2)).mean()
 
 
 _OF_THE_IMAGE = ("image", "image_log", "image_square", "structure", "amplitude")
@@ -161,7 +166,7 @@ def total_loss(
 
     Args:
         terms: of :func:`loss_terms`; ``image_log`` or ``image_square``, which then takes the place of
-            ``image``; ``structure`` where that has a weight.
+            ``image``; ``structure`` and ``amplitude`` where those have a weight.
         weight: the paper's λ, of the terms of the representations.
         ssim_weight: of ``structure``; 0 in the paper.
         amplitude_weight: of ``amplitude``; 0 in the paper.

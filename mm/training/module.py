@@ -233,9 +233,13 @@ class MagnificationModule(pl.LightningModule):
         if self.hparams["ssim_weight"]:
             terms["structure"] = structure(prediction, batch["y"])
         if self.hparams["amplitude_weight"]:
-            terms["amplitude"] = amplitude(prediction, batch["y"], batch["xa"])
-        weights = (self.hparams[f"{name}_weight"] for name in ("loss", "ssim", "amplitude"))
-        loss = total_loss(terms, *weights)
+            terms["amplitude"] = amplitude(prediction, batch["y"], batch["xa"], batch["change"])
+        loss = total_loss(
+            terms,
+            self.hparams["loss_weight"],
+            ssim_weight=self.hparams["ssim_weight"],
+            amplitude_weight=self.hparams["amplitude_weight"],
+        )
         self._watch(loss, batch)
         count = batch["y"].shape[0]
         self.samples_seen += count * self.trainer.world_size

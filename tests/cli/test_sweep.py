@@ -269,9 +269,14 @@ class TestBadInput:
         sweep = read_sweep(place.file)
         check_metric(sweep, check_runs(sweep, {"model.loss_weight": 0.1}, [f"--model.{option}={value}"]))
         # Whatever the first trial draws.
-        place.write(metric=metric, parameters={f"model.{option}": {"values": [off, value]}})
-        sweep = read_sweep(place.file)
-        check_metric(sweep, build(["--config", str(SMOKE)], run=False))
+        drawn: list[dict[str, object]] = [{"values": [off, value]}]
+        if option != "image_loss":
+            drawn.append({"min": 0.0, "max": float(value)})
+        for values in drawn:
+            place.write(metric=metric, parameters={f"model.{option}": values})
+            check_metric(read_sweep(place.file), build(["--config", str(SMOKE)], run=False))
+        place.write(metric=metric, parameters={f"model.{option}": {"values": [off]}})
+        assert f"no run logs the metric 'train/{term}'" in place.refuse("--count", 1)
 
     def test_a_gain_where_nothing_moves_is_logged_by_nothing(self, place: Place) -> None:
         place.write(metric={"name": "val/static/gain", "goal": "maximize"})

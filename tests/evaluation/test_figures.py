@@ -12,8 +12,15 @@ from mm.evaluation import figures
 from mm.evaluation.comparison import Row
 
 
-def row(measurement: str, method: str, noise: float, ssim: float = 0.5, gain: float = math.nan) -> Row:
-    return Row(measurement, "objects", "fourier", method, 0.5, 20.0, noise, 1, ssim=ssim, gain=gain)
+def row(
+    measurement: str,
+    method: str,
+    noise: float,
+    ssim: float = 0.5,
+    gain: float = math.nan,
+    case: tuple[float, float] = (0.5, 20.0),
+) -> Row:
+    return Row(measurement, "objects", "fourier", method, *case, noise, 1, ssim=ssim, gain=gain)
 
 
 @pytest.fixture
@@ -58,11 +65,15 @@ def test_panels_have_the_letters_of_the_paper(tmp_path: Path, made: list[Any]) -
     """Also where some are missing: what is drawn alone keeps its letter, and static has none."""
     figures.draw_figure8(tmp_path / "a.png", [row(name, "mine", 1.0) for name in ("static", "noise")])
     figures.draw_figure8(tmp_path / "b.png", [row("subpixel", "mine", 0.0)])
+    cases = [(0.05, 200.0), (0.2, 7.0)]
+    figures.draw_figure8(tmp_path / "c.png", [row("noise", "mine", 1.0, case=case) for case in cases])
     titles = [axis.get_title() for figure in made for axis in figure.axes]
     assert titles == [
         "(c) noise, 0.5 px × 20: fourier renderer",
         "static: fourier renderer",
         "(a) sub-pixel: fourier renderer",
+        "(b) noise, 0.05 px × 200: fourier renderer",
+        "noise, 0.2 px × 7: fourier renderer",
     ]
 
 

@@ -54,6 +54,7 @@ class Triplets(Dataset):
             "y": magnified,
             "xb_perturbed": 0.8 * moved + 0.1,
             "y_perturbed": 0.8 * magnified + 0.1,
+            "change": magnified - still,
             "factor": torch.tensor(factor),
             "subset": torch.tensor(0),
             "index": torch.tensor(item),

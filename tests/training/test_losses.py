@@ -133,11 +133,20 @@ def moved_grating(shift: float, *, period: float = 24.0, contrast: float = 0.3) 
     return (0.5 + contrast * torch.sin(2 * math.pi * (x - shift) / period)).expand(1, 3, 64, 96)
 
 
+def amplitude_of(
+    output: torch.Tensor, target: torch.Tensor, reference: torch.Tensor, noise: float = 0.0
+) -> torch.Tensor:
+    """The term, where the network saw the reference with some noise."""
+    seen = reference + noise * torch.randn(reference.shape, generator=torch.Generator().manual_seed(1))
+    return amplitude(output, target, seen, target - reference)
+
+
 @pytest.mark.parametrize("gain", [0.0, 0.5, 0.9, 1.1])
-def test_amplitude_is_how_far_the_gain_is_from_1(gain):
+@pytest.mark.parametrize("noise", [0.0, 0.5 / 255])
+def test_amplitude_is_how_far_the_gain_is_from_1(gain, noise):
     """A grating that should move by 0.3 px moves by a part of it."""
     reference, target = moved_grating(0.0), moved_grating(0.3)
-    value = amplitude(moved_grating(gain * 0.3), target, reference)
+    value = amplitude_of(moved_grating(gain * 0.3), target, reference, noise)
     assert value == pytest.approx(abs(gain - 1), rel=0.05)
 
 
@@ -147,17 +156,36 @@ def test_amplitude_sees_the_bias_and_not_the_scatter():
     short = moved_grating(0.15)
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
     noisy = target + noise * (short - target).square().mean().sqrt()
-    assert float(amplitude(short, target, reference)) == pytest.approx(0.5, rel=0.05)
-    assert amplitude(noisy, target, reference) < 0.05
+    assert float(amplitude_of(short, target, reference)) == pytest.approx(0.5, rel=0.05)
+    assert amplitude_of(noisy, target, reference) < 0.05
+
+
+def test_noise_of_the_reference_in_the_output_is_no_motion():
+    """Nor the lack of it: what moves half as far costs as much with the noise that the network saw."""
+    reference, target, short = moved_grating(0.0), moved_grating(0.3), moved_grating(0.15)
+    noise = 0.02 * torch.randn(target.shape, generator=torch.Generator().manual_seed(1))
+    plain = float(amplitude(short, target, reference + noise, target - reference))
+    for part in (-1.0, -0.3, 0.3, 1.0):
+        value = amplitude(short + part * noise, target, reference + noise, target - reference)
+        assert value == pytest.approx(plain, rel=0.2)
+    # As much as the change is above the noise: 2.9e-4 of 2.9e-4 + 4e-4.
+    assert plain == pytest.approx(0.5 * 2.9 / 6.9, rel=0.1)
+
+
+def test_noise_of_the_target_is_no_motion():
+    reference, target = moved_grating(0.0), moved_grating(0.3)
+    noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0)) / 255
+    value = amplitude(moved_grating(0.15), target + noise, reference, target - reference)
+    assert value == pytest.approx(0.5, rel=0.1)
 
 
 def test_amplitude_leaves_alone_what_is_no_small_motion():
     """Nothing moves; half a period, of which no gain can be read; a change far below a grey level."""
     reference = moved_grating(0.0)
     output = reference + 0.01
-    assert amplitude(output, reference, reference) == 0
-    assert amplitude(output, moved_grating(12.0), reference) == 0
-    assert amplitude(reference, moved_grating(0.002), reference) < 0.01
+    assert amplitude_of(output, reference, reference, noise=0.02) == 0
+    assert amplitude_of(output, moved_grating(12.0), reference) == 0
+    assert amplitude_of(reference, moved_grating(0.002), reference) < 0.02
 
 
 def test_amplitude_takes_each_window_by_itself():
@@ -165,14 +193,27 @@ def test_amplitude_takes_each_window_by_itself():
     reference, target = moved_grating(0.0), moved_grating(0.3)
     output = torch.cat([moved_grating(0.15)[..., :48], moved_grating(0.45)[..., 48:]], dim=-1)
     # Only the middle one of five columns of windows sees both.
-    assert amplitude(output, target, reference) == pytest.approx(0.5 * 4 / 5, rel=0.1)
+    assert amplitude_of(output, target, reference) == pytest.approx(0.5 * 4 / 5, rel=0.1)
+
+
+def test_amplitude_is_bounded_where_an_output_is_nothing_like_the_truth():
+    assert amplitude_of(moved_grating(-30.0), moved_grating(0.3), moved_grating(0.0)) <= 2
+
+
+def test_amplitude_pulls_towards_the_truth():
+    """Where a motion is too short, its gradient is against the change."""
+    reference, target = moved_grating(0.0), moved_grating(0.3)
+    output = moved_grating(0.15).clone().requires_grad_()
+    amplitude_of(output, target, reference).backward()
+    assert (output.grad * (target - reference)).sum() < 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("size", [(64, 64), (20, 12)])
 def test_amplitude_s_gradient_is_finite_also_where_nothing_is_there(dtype, size):
     prediction = torch.zeros(2, 3, *size, dtype=dtype, requires_grad=True)
-    value = amplitude(prediction, torch.zeros(2, 3, *size), torch.zeros(2, 3, *size))
+    nothing = torch.zeros(2, 3, *size)
+    value = amplitude(prediction, nothing, nothing, nothing)
     value.backward()
     assert value.dtype == torch.float32
     assert prediction.grad.isfinite().all()

@@ -70,6 +70,7 @@ def test_other_losses_than_the_paper_s(data, tiny, trainer):
     assert structured["loss"] == pytest.approx(paper["loss"] + 0.5 * structured["structure"])
     moved = metrics(amplitude_weight=0.5)
     assert "amplitude" not in paper
+    assert moved["amplitude"] > 0.1
     assert moved["loss"] == pytest.approx(paper["loss"] + 0.5 * moved["amplitude"])
     square = metrics(image_loss="square")
     assert square["loss"] == pytest.approx(paper["loss"] - paper["image"] + square["image_square"])
