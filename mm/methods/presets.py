@@ -246,7 +246,7 @@ PRESETS: Mapping[str, Preset] = _presets(
         "the shock of a shot, a blow or a step, which runs through what it hits",
         Settings("learned", "dynamic", 5.0),
         "a single event has no band: velocity is magnified, against the frame before; Oh et al. 2018 used 8 "
-        "for the recoil of a gun, of which the shipped network, made for 18 px of motion, takes 5",
+        "for the recoil of a gun, of which the shipped network, made for 32 px of motion, takes 5",
         "a high-speed clip; lower --factor if `mm magnify` warns of motion beyond the training",
     ),
 )
