@@ -23,12 +23,12 @@ def test_it_is_small_and_has_a_card() -> None:
     for key in ("data", "configuration", "wall_time_hours", "hardware", "max_magnified_motion"):
         assert card[key]
     # What it scores, at every level of the protocol, beside the release and the input.
-    measured = card["evaluation"]
     found = {"subpixel": 2 * 21, "noise": 2 * 42, "static": 2 * 22}
-    assert {key: len(measured[key]["levels"]) for key in found} == found
-    for key in found:
-        assert all({"this", "input", "2018"} <= set(level["ssim"]) for level in measured[key]["levels"])
-    assert {level["content"] for level in measured["gain"]["levels"]} == {"picture", "pattern"}
+    for measured in (card["evaluation"], card["evaluation_192"]):
+        assert {key: len(measured[key]["levels"]) for key in found} == found
+        for key in found:
+            assert all({"this", "input", "2018"} <= set(level["ssim"]) for level in measured[key]["levels"])
+    assert {level["content"] for level in card["evaluation"]["gain"]["levels"]} == {"picture", "pattern"}
 
 
 @pytest.mark.slow
