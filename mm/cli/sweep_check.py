@@ -22,7 +22,7 @@ from mm.training.scores import COLUMNS
 
 # The parts of an option's full name that may be left out on the command line.
 _OPTIONAL_PARTS = ("init_args",)
-_LOSS_OPTIONS = ("image_loss", "ssim_weight", "amplitude_weight")
+_LOSS_OPTIONS = ("loss_weight", "image_loss", "ssim_weight", "amplitude_weight")
 
 
 def check_runs(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str]) -> MagnificationCLI:
@@ -117,10 +117,8 @@ def _short(name: str) -> str:
 
 def logged_metrics(parts: MagnificationCLI) -> list[str]:
     """Return the names that a run logs."""
-    nothing = torch.zeros(1)
-    terms = [*loss_terms(nothing, nothing, Representations(*[nothing] * len(Representations._fields)))]
-    terms += _other_terms(**{name: parts.model.hparams[name] for name in _LOSS_OPTIONS})
-    names = [f"train/{name}" for name in (*terms, "loss", "learning_rate", "samples_seen")]
+    terms = _other_terms(**{name: parts.model.hparams[name] for name in _LOSS_OPTIONS})
+    names = [f"train/{name}" for name in ("image", *terms, "loss", "learning_rate", "samples_seen")]
     names += ["train/samples_per_second", "val/score"]
     moving = {recipe.name for recipe in parts.datamodule.synthesizer.subsets if _moves(recipe)}
     measured = moving if parts.model.hparams["gain_samples"] else set()
@@ -133,11 +131,18 @@ def logged_metrics(parts: MagnificationCLI) -> list[str]:
 
 
 def _other_terms(
-    image_loss: str = "l1", ssim_weight: float = 0.0, amplitude_weight: float = 0.0
+    image_loss: str = "l1",
+    ssim_weight: float = 0.0,
+    amplitude_weight: float = 0.0,
+    loss_weight: float = 0.0,
 ) -> list[str]:
-    """Return the terms of the loss that these options add to the paper's."""
+    """Return the terms of the loss that these options add to the image's L1."""
     weighed = {"structure": ssim_weight, "amplitude": amplitude_weight}
     terms = [] if image_loss == "l1" else [f"image_{image_loss}"]
+    if float(loss_weight) > 0:
+        nothing = torch.zeros(1)
+        features = Representations(*[nothing] * len(Representations._fields))
+        terms += [name for name in loss_terms(nothing, nothing, features) if name != "image"]
     return terms + [term for term, weight in weighed.items() if float(weight) > 0]
 
 

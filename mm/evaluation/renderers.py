@@ -88,7 +88,6 @@ class ProjectStage:
             for parameters, amplitude in zip(turn.float().to(device), length.float().to(device), strict=True):
                 layers = Layers(
                     background=content.background.float().to(device)[None],
-                    background_operator=None,
                     objects=patches.float().to(device)[None],
                     centres=content.centres.float().to(device)[None],
                     phase=content.phase.float().to(device)[None],

@@ -33,16 +33,18 @@ class Encoder(nn.Module):
         )
         self.shape_blocks = residual_blocks(config.shape_blocks, channels, padding=padding, bias=bias)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, shapes: int | None = None) -> tuple[Tensor, Tensor]:
         """Encode frames in the network's own range.
 
         Args:
             x: (B, 3, H, W), H and W multiples of 4.
+            shapes: of how many frames, from the first on, the shape is wanted; None for all.
 
         Returns:
-            texture (B, channels, H/4, W/4) and shape (B, channels, H/2, W/2).
+            texture (B, channels, H/4, W/4) and shape (B or ``shapes``, channels, H/2, W/2).
         """
         trunk = self.blocks(F.relu(self.conv2(F.relu(self.conv1(x)))))
         texture = self.texture_blocks(F.relu(self.texture_conv(trunk)))
+        trunk = trunk[:shapes]
         shape = trunk if self.shape_conv is None else F.relu(self.shape_conv(trunk))
         return texture, self.shape_blocks(shape)

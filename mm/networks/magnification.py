@@ -63,21 +63,22 @@ class MagnificationNetwork(nn.Module):
             if isinstance(self.manipulator, NonlinearManipulator):
                 initialise_linear(self.manipulator)
 
-    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, frames: Tensor, shapes: int | None = None) -> tuple[Tensor, Tensor]:
         """Encode frames of any size.
 
         Args:
             frames: (B, 3, H, W) in [0, 1], H and W at least 8 px.
+            shapes: of how many frames, from the first on, the shape is wanted; None for all.
 
         Returns:
-            texture (B, channels, h/4, w/4) and shape (B, channels, h/2, w/2), where h and w are H and W
-            rounded up to multiples of 4.
+            texture (B, channels, h/4, w/4) and shape (B or ``shapes``, channels, h/2, w/2), where h and w
+            are H and W rounded up to multiples of 4.
         """
         height, width = frames.shape[-2:]
         frames = F.pad(frames, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="reflect")
         if self.config.input_range == "signed":
             frames = frames * 2 - 1
-        return self.encoder(frames)
+        return self.encoder(frames, shapes)
 
     def amplify(self, shape: Tensor, difference: Tensor, gain: float | Tensor) -> Tensor:
         """Add a multiple of a difference to a shape, through the manipulator.

@@ -22,8 +22,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
-from kornia.filters import filter2d_separable, get_gaussian_kernel1d
+from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor
+from torch.nn.functional import conv2d
 
 from mm.synthesis.geometry import Geometry
 from mm.synthesis.motion import MotionGenerator
@@ -44,8 +45,6 @@ class Layers:
 
     Attributes:
         background: (B, 3, Hb, Wb) float32 in [0, 1].
-        background_operator: None, or (B, Hb, Hb) and (B, Wb, Wb): row and column operators applied to the
-            background before resampling (its blur).
         objects: (B, K, 4, P, P) float32 premultiplied RGBA.
         centres: (B, K, 2) where the objects' centres are in the reference frame.
         phase: (B, 2) by how much the background is shifted in all frames.
@@ -54,7 +53,6 @@ class Layers:
     """
 
     background: Tensor
-    background_operator: tuple[Tensor, Tensor] | None
     objects: Tensor
     centres: Tensor
     phase: Tensor
@@ -142,11 +140,7 @@ class Renderer:
 
     def _coefficients(self, layers: Layers) -> tuple[Tensor, Tensor]:
         """Return what the kernel weighs: of the background (B, 3, Hb, Wb) and the objects (B·K, 4, P, P)."""
-        background = layers.background
-        if layers.background_operator is not None:
-            background = _apply_operators(background, *layers.background_operator)
-        objects = layers.objects.flatten(0, 1)
-        return self._prefiltered(background), self._prefiltered(objects)
+        return self._prefiltered(layers.background), self._prefiltered(layers.objects.flatten(0, 1))
 
     def _prefiltered(self, images: Tensor) -> Tensor:
         rows, columns = (prefilter_matrix(size, self.kernel, images.device) for size in images.shape[-2:])
@@ -288,11 +282,35 @@ class Renderer:
         return (rows - self.apron) / self.scale, (columns - self.apron) / self.scale
 
     def _decimate(self, canvas: Tensor, antialias: Tensor) -> Tensor:
+        """Return frames (B, 3, H, W): the Gaussian is taken at output pixels only, not on all the canvas."""
+        b, channels, rows, columns = canvas.shape
+        n = b * channels
         kernel = get_gaussian_kernel1d(2 * self.apron + 1, antialias[:, None] * self.scale)
-        smooth = filter2d_separable(canvas, kernel, kernel, padding="valid")
-        # The stops leave out the scrap that a canvas may end with.
-        height, width = self.scale * self.geometry.height, self.scale * self.geometry.width
-        return smooth[..., : height : self.scale, : width : self.scale]
+        # A sample has its own Gaussian, so each of its channels is a group.
+        down = kernel.repeat_interleave(channels, 0)[:, None, :, None]
+        lines = conv2d(canvas.reshape(1, n, rows, columns), down, stride=(self.scale, 1), groups=n)
+        smooth = conv2d(lines, down.transpose(2, 3), stride=(1, self.scale), groups=n)
+        # A canvas may end with scrap.
+        frames = smooth[..., : self.geometry.height, : self.geometry.width]
+        return frames.view(b, channels, *frames.shape[-2:])
+
+
+def blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Return images (B, C, H, W), continued by reflection, blurred by Gaussians of sigma (B,) px."""
+    height, width = images.shape[-2:]
+    return _apply_operators(images, gaussian_operator(height, sigma), gaussian_operator(width, sigma))
+
+
+def blur_some(images: Tensor, sigma: Tensor) -> Tensor:
+    """Return what :func:`blur` does, the same bits, without the work for images whose sigma is 0.
+
+    It looks at sigma's values, for which a GPU would have to be waited for.
+    """
+    blurred = sigma.nonzero()[:, 0]
+    images = images.clone()
+    if len(blurred):
+        images[blurred] = blur(images[blurred], sigma[blurred])
+    return images
 
 
 def gaussian_operator(size: int, sigma: Tensor) -> Tensor:

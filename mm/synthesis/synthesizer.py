@@ -15,7 +15,7 @@ from mm.synthesis.limits import MotionLimits, measure_field
 from mm.synthesis.motion import MotionGenerator, Translation, check_generator
 from mm.synthesis.random import SampleRandom
 from mm.synthesis.recipes import SUBSETS, Recipe
-from mm.synthesis.rendering import Layers, Renderer, gaussian_operator
+from mm.synthesis.rendering import Layers, Renderer, blur, blur_some
 from mm.synthesis.resampling import check_kernel
 from mm.synthesis.sensor import photon_noise, quantise
 
@@ -164,20 +164,17 @@ class Synthesizer(nn.Module):
 
         blur_low, blur_high = self._blur[subset].unbind(-1)
         sigma = blur_low + (blur_high - blur_low) * random.uniform("blur")
-        operator = None
-        if self._any_blur:
-            height, width = size.background_size
-            operator = gaussian_operator(height, sigma), gaussian_operator(width, sigma)
         contrast_low, contrast_high = self._contrast[subset].unbind(-1)
         contrast = contrast_low + (contrast_high - contrast_low) * random.uniform("contrast")
         scene = background.to(torch.float32).div_(255.0)
         mean = scene.mean(dim=(-2, -1), keepdim=True)
         scene = mean + (scene - mean) * contrast[:, None, None, None]
+        if self._any_blur:
+            scene = (blur_some if scene.device.type == "cpu" else blur)(scene, sigma)
 
         where = random.uniform("centre", k, 2)
         layers = Layers(
             background=scene,
-            background_operator=operator,
             objects=objects.to(torch.float32).div_(255.0),
             centres=torch.stack(
                 (where[..., 0] * (size.width - 1.0), where[..., 1] * (size.height - 1.0)), dim=-1

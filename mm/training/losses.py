@@ -55,21 +55,23 @@ def l1(one: Tensor, other: Tensor) -> Tensor:
     return l1_loss(one.float(), other.float())
 
 
-def loss_terms(prediction: Tensor, target: Tensor, features: Representations) -> dict[str, Tensor]:
+def loss_terms(prediction: Tensor, target: Tensor, features: Representations | None) -> dict[str, Tensor]:
     """Return each term of the loss, unweighted, under its name.
 
     Args:
         prediction: Ŷ, the network's magnified frame, (B, 3, H, W), unclamped.
         target: Y, the true magnified frame, (B, 3, H, W) in [0, 1].
-        features: the encoder's outputs.
+        features: the encoder's outputs, or None for the image's term alone.
 
     Returns:
         ``image`` = L1(Y, Ŷ); ``texture`` = L1(V_a, V_b): motion must not enter the texture;
         ``texture_perturbed`` = L1(V′_b, V′_Y): the same for the magnified motion, in other colours;
         ``shape`` = L1(M_b, M′_b): colour must not enter the shape. Float32 scalars.
     """
-    return {
-        "image": l1(prediction, target),
+    image = {"image": l1(prediction, target)}
+    if features is None:
+        return image
+    return image | {
         "texture": l1(features.texture_a, features.texture_b),
         "texture_perturbed": l1(features.texture_b_perturbed, features.texture_y_perturbed),
         "shape": l1(features.shape_b, features.shape_b_perturbed),
@@ -177,4 +179,4 @@ def total_loss(
     if amplitude_weight:
         loss = loss + amplitude_weight * terms["amplitude"]
     others = [value for name, value in terms.items() if name not in _OF_THE_IMAGE]
-    return loss + weight * torch.stack(others).sum()
+    return loss + weight * torch.stack(others).sum() if others else loss

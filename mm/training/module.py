@@ -51,7 +51,8 @@ class MagnificationModule(pl.LightningModule):
         learning_rate: the peak learning rate.
         betas: Adam's decay rates of the mean and of the square.
         weight_decay: L2 penalty, added to the gradient as Adam does.
-        loss_weight: λ of the texture and shape terms.
+        loss_weight: λ of the texture and shape terms; at 0 they are not computed, which makes a step a
+            quarter shorter.
         image_loss: ``l1`` with the true magnified frame (the paper), or ``log``, in which every sample's
             error counts relative to itself (:func:`mm.training.losses.log_l1`), or ``square``.
         ssim_weight: of 1 − SSIM with the true magnified frame, beside its L1; 0 in the paper.
@@ -209,22 +210,35 @@ class MagnificationModule(pl.LightningModule):
             frames.contiguous(memory_format=torch.channels_last) if self.hparams["channels_last"] else frames
         )
 
-    def _predict_and_represent(self, frames: Tensor, factor: Tensor) -> tuple[Tensor, Representations]:
-        """Encode xa, xb, xb_perturbed and y_perturbed as one batch of 4B, and decode the magnified frame."""
-        height, width = frames.shape[-2:]
-        texture, shape = self.network.encode(frames)
-        texture_a, texture_b, texture_bp, texture_yp = texture.chunk(4)
-        shape_a, shape_b, shape_bp, _ = shape.chunk(4)
-        magnified = self.network.manipulate(shape_a, shape_b, factor)
-        prediction = self.network.decode(texture_b, magnified, (height, width))
-        return prediction, Representations(texture_a, texture_bp, texture_yp, texture_b, shape_b, shape_bp)
+    def _predict_and_represent(self, frames: Tensor, factor: Tensor) -> tuple[Tensor, Representations | None]:
+        """Encode xa, xb and, if they are there, xb_perturbed and y_perturbed; decode the magnified frame.
+
+        Args:
+            frames: (2B, …) or (4B, …), one after the other: one batch for the encoder.
+            factor: (B,).
+
+        Returns:
+            Ŷ (B, 3, H, W), and what the representations' terms compare, None without the perturbed frames.
+        """
+        count, (height, width) = len(factor), frames.shape[-2:]
+        # No term looks at the shape of y_perturbed.
+        texture, shape = self.network.encode(frames, 3 * count)
+        textures, shapes = texture.split(count), shape.split(count)
+        magnified = self.network.manipulate(shapes[0], shapes[1], factor)
+        prediction = self.network.decode(textures[1], magnified, (height, width))
+        if len(textures) == 2:
+            return prediction, None
+        texture_a, texture_b, texture_bp, texture_yp = textures
+        return prediction, Representations(texture_a, texture_bp, texture_yp, texture_b, shapes[1], shapes[2])
 
     # Training
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one rendered batch, and log each of its terms."""
-        frames = torch.cat([batch["xa"], batch["xb"], batch["xb_perturbed"], batch["y_perturbed"]])
-        prediction, features = self._training_forward(self._layout(frames), batch["factor"])
+        # Without λ nothing looks at the perturbed frames: two encodings fewer, a quarter of the step.
+        seen = ("xa", "xb", "xb_perturbed", "y_perturbed") if self.hparams["loss_weight"] else ("xa", "xb")
+        frames = self._layout(torch.cat([batch[name] for name in seen]))
+        prediction, features = self._training_forward(frames, batch["factor"])
         terms = loss_terms(prediction, batch["y"], features)
         if self.hparams["image_loss"] == "log":
             terms["image_log"] = log_l1(prediction, batch["y"])

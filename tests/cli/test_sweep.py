@@ -278,6 +278,15 @@ class TestBadInput:
         place.write(metric=metric, parameters={f"model.{option}": {"values": [off]}})
         assert f"no run logs the metric 'train/{term}'" in place.refuse("--count", 1)
 
+    def test_a_term_that_the_loss_weight_takes_away(self, place: Place) -> None:
+        metric = {"name": "train/texture", "goal": "minimize"}
+        for values in ([0.0, 0.1], [0.1]):
+            place.write(metric=metric, parameters={"model.loss_weight": {"values": values}})
+            sweep = read_sweep(place.file)
+            check_metric(sweep, check_runs(sweep, {"model.loss_weight": values[0]}, []))
+        place.write(metric=metric, parameters={"model.loss_weight": {"values": [0.0]}})
+        assert "no run logs the metric 'train/texture'" in place.refuse("--count", 1)
+
     def test_a_gain_where_nothing_moves_is_logged_by_nothing(self, place: Place) -> None:
         place.write(metric={"name": "val/static/gain", "goal": "maximize"})
         assert "no run logs the metric 'val/static/gain'" in place.refuse("--count", 1)

@@ -57,6 +57,15 @@ def test_representations_have_the_contracts_sizes(network: MagnificationNetwork,
     assert shape.shape == (1, 32, 16, 18)
 
 
+def test_the_shape_of_the_first_frames_alone(network: MagnificationNetwork, picture: Picture) -> None:
+    frames = torch.cat([picture(24, 32, shift) for shift in (0.0, 1.5, 4.0)])
+    texture, shape = network.encode(frames)
+    same, first = network.encode(frames, shapes=2)
+    torch.testing.assert_close(same, texture)
+    torch.testing.assert_close(first, shape[:2])
+    assert len(first) == 2
+
+
 @pytest.mark.parametrize("size", [(24, 24), (23, 25)])
 @pytest.mark.parametrize("padding", ["reflect", "replicate"])
 def test_a_constant_frame_stays_constant(size: tuple[int, int], padding: str) -> None:

@@ -68,7 +68,6 @@ def render_grating(
     )
     layers = Layers(
         background=background,
-        background_operator=None,
         objects=torch.zeros(n, 0, 4, 12, 12),
         centres=torch.zeros(n, 0, 2),
         phase=torch.stack((torch.linspace(-0.5, 0.5, n), torch.linspace(0.4, -0.4, n)), dim=1),
@@ -132,7 +131,6 @@ def render_object(period: float, axis: int, motions: Tensor, turn: float, fast: 
     sub_pixel = torch.stack((torch.linspace(0, 1, n), torch.linspace(0.6, -0.3, n)), dim=1)
     layers = Layers(
         background=torch.full((n, 3, *geometry.background_size), 0.3),
-        background_operator=None,
         objects=objects[:, None],
         centres=(torch.tensor([39.5, 35.5]) + sub_pixel)[:, None],
         phase=torch.zeros(n, 2),

@@ -173,7 +173,6 @@ def render_blobs(
     height, width = geometry.background_size
     layers = Layers(
         background=blobs(height, width, (places + geometry.margin).double())[None],
-        background_operator=None,
         objects=torch.zeros(1, 0, 4, 12, 12),
         centres=torch.zeros(1, 0, 2),
         phase=torch.zeros(1, 2),
@@ -228,7 +227,6 @@ def test_the_renderer_moves_material_by_the_field(name: str) -> None:
     centres = torch.tensor([25.0, 19.0]) + torch.rand(n, 1, 2)
     layers = Layers(
         background=place.expand(n, -1, -1, -1),
-        background_operator=None,
         objects=objects,
         centres=centres,
         phase=torch.rand(n, 2) - 0.5,

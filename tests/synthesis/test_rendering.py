@@ -9,7 +9,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from mm.synthesis import Geometry, Rotation, Translation
-from mm.synthesis.rendering import Layers, Renderer, gaussian_operator
+from mm.synthesis.rendering import Layers, Renderer, blur, blur_some, gaussian_operator
 from mm.synthesis.resampling import KERNELS, prefilter_matrix, resample_field, resampling_matrix
 
 GAINS = torch.tensor([[0.0, 1.0, 7.5], [0.0, 1.0, 2.0]])
@@ -28,7 +28,6 @@ def scene(geometry: Geometry, objects: int, seed: int = 0) -> Layers:
     size = torch.tensor([geometry.width, geometry.height])
     return Layers(
         background=torch.rand(2, 3, *geometry.background_size),
-        background_operator=None,
         objects=torch.cat((colours, alpha), dim=2),
         centres=torch.rand(2, objects, 2) * (size + 8) - 4,
         phase=torch.rand(2, 2) - 0.5,
@@ -129,7 +128,6 @@ def test_antialiasing_has_the_asked_standard_deviation(sigma: float, supersampli
     blob = torch.exp(-0.5 * (x[None, :] ** 2 + y[:, None] ** 2) / 9.0)
     layers = Layers(
         background=blob.expand(1, 3, -1, -1),
-        background_operator=None,
         objects=torch.zeros(1, 0, 4, 12, 12),
         centres=torch.zeros(1, 0, 2),
         phase=torch.zeros(1, 2),
@@ -163,6 +161,24 @@ def test_blur_of_a_mirrored_line(sigma: float) -> None:
     # SciPy's "mirror" is the one about the outermost samples. A line this short is mirrored once by us.
     expected = ndimage.gaussian_filter1d(line.numpy(), sigma, mode="mirror", truncate=6.0) if sigma else line
     assert np.abs(blurred.numpy() - np.asarray(expected)).max() < 1e-5
+
+
+def test_blur_of_images_each_its_own() -> None:
+    """Of a batch in which some are not blurred, against each alone; what is not, is untouched."""
+    torch.manual_seed(0)
+    images = torch.rand(4, 3, 40, 24)
+    before = images.clone()
+    sigma = torch.tensor([2.0, 0.0, 5.0, 0.0])
+    blurred = blur_some(images, sigma)
+    assert torch.equal(images, before)
+    assert torch.equal(blurred, blur(images, sigma))
+    for image, width, result in zip(before, sigma.tolist(), blurred, strict=True):
+        expected = ndimage.gaussian_filter(
+            image.double().numpy(), (0, width, width), mode="mirror", truncate=6
+        )
+        assert np.abs(result.numpy() - expected).max() < 1e-5
+        assert torch.equal(result, image) == (width == 0)
+    assert torch.equal(blur_some(images, torch.zeros(4)), images)
 
 
 @pytest.mark.parametrize("kernel", sorted(KERNELS))
