@@ -1,5 +1,10 @@
 """What tells a user, rather than a developer, that something is wrong: one exception and one warning."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """An input that cannot be used: a file, a value, a folder, a device.
@@ -12,3 +17,9 @@ class InputError(ValueError):
 
 class ClipWarning(UserWarning):
     """Something about the clip itself, whatever is done with it: said once where several methods read it."""
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'NAME'?"`` with the known name nearest to ``word``, or "" if none is near."""
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -6,12 +6,11 @@ import it. Plug-ins add to the registries by being imported; :mod:`mm.plugins` f
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 
 T = TypeVar("T")
 
@@ -53,8 +52,7 @@ class Registry:
             InputError: if there is none; the message lists the names and the closest match.
         """
         if name not in self._entries:
-            close = difflib.get_close_matches(name, self._entries, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, self._entries)
             names = ", ".join(sorted(self)) or "none"
             raise InputError(f"no {self.kind} is called {name!r}{hint} (known: {names})")
         return self._entries[name]

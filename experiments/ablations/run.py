@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import difflib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,8 @@ from pathlib import Path
 
 import torch
 import yaml
+
+from mm.errors import did_you_mean
 
 HERE = Path(__file__).parent
 BASE = "base"
@@ -119,9 +120,8 @@ def main() -> None:
     for name in args.names:
         choice, at, steps = name.partition("@")
         if choice not in names():
-            close = difflib.get_close_matches(choice, names(), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names())}"
-            parser.error(f"no ablation is called {choice!r}; {hint}")
+            hint = did_you_mean(choice, names()) or f"; there are {', '.join(names())}"
+            parser.error(f"no ablation is called {choice!r}{hint}")
         if at and not (steps.isdecimal() and int(steps) > 0):
             parser.error(f"{name!r}: after the @ stands a number of steps, as in {choice}@1000")
     extra = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import tempfile
 import time
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 
 SUBJECTS = {"train": "a training step of a configuration, as mm fit would run it"}
 STEPS, WARMUP = 50, 10
@@ -58,9 +57,8 @@ def run(args: argparse.Namespace) -> int:
         InputError: for an unknown subject, options that cannot be used, or a training that fails.
     """
     if args.subject not in SUBJECTS:
-        close = difflib.get_close_matches(args.subject, SUBJECTS, 1)
-        meant = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(SUBJECTS)}"
-        raise InputError(f"mm benchmark measures no {args.subject!r}: {meant}")
+        hint = did_you_mean(args.subject, SUBJECTS) or f"; there is {', '.join(SUBJECTS)}"
+        raise InputError(f"mm benchmark measures no {args.subject!r}{hint}")
     parser = train_parser()
     try:
         options, training = parser.parse_known_args(args.options)

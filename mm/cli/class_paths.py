@@ -1,4 +1,4 @@
-"""Classes that a configuration names by ``class_path``: what is wrong with one, in one plain line.
+"""Classes and options that a configuration names: what is wrong with one, in one plain line.
 
 A configuration's parser goes by type hints, and a plug-in may have been written without any.
 """
@@ -13,13 +13,55 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 from mm.synthesis import MotionGenerator
 
 _NONE = inspect.Parameter.empty
 _METHOD = "displacement"
 # How the parser says it, somewhere in an account of every type that it tried.
 _REFUSED = re.compile(rf"Import path (\S+) does not implement protocol {MotionGenerator.__name__}\b")
+
+# The same of a name that the class has no parameter for, and of one that the command has no option for.
+_NO_PARAMETER = re.compile(r"Option '([^']+)' is not accepted")
+_OWNER = re.compile(r"Problem with given class_path '([^']+)'")
+_NO_OPTION = re.compile(
+    r"unrecognized arguments: --([^\s=]+)|does not accept option '([^']+)'", re.IGNORECASE
+)
+
+
+def refused_option(message: str, command: str, groups: Mapping[str, type]) -> str | None:
+    """Say which option is none, and what may have been meant.
+
+    Args:
+        message: the parser's own.
+        command: the user's, as "mm fit".
+        groups: what begins an option's name, and the class of whose parameters the rest is one.
+
+    Returns:
+        One line; None if the message is about something else.
+    """
+    found = _NO_PARAMETER.search(message)
+    owners = _OWNER.findall(message, 0, found.start()) if found else []
+    if found and owners:
+        known = [*_parameters(pydoc.locate(owners[-1]))]
+        has = f" (it has {', '.join(known)})" if known else ""
+        return f"{owners[-1]} has no parameter {found[1]!r}{did_you_mean(found[1], known)}{has}"
+    found = _NO_OPTION.search(message)
+    if found is None:
+        return None
+    name = found[1] or found[2]
+    known = [f"{group}.{each}" for group, made in groups.items() for each in _parameters(made)]
+    hint = did_you_mean(name, known) or f"; {command} --help lists the options"
+    return f"{command} has no option {name!r}{hint}"
+
+
+def _parameters(made: object) -> Mapping[str, inspect.Parameter]:
+    """What a class is made with; nothing for what is no class."""
+    try:
+        return inspect.signature(made).parameters if inspect.isclass(made) else {}
+    except ValueError:
+        # A class that is not written in Python may tell nothing of them.
+        return {}
 
 
 def refused_generator(message: str) -> str | None:
@@ -74,14 +116,7 @@ def check_arguments(config: Namespace) -> None:
     for key, node in _nodes(config, ""):
         given = node.get("init_args") or {}
         nothing = [name for name, value in given.items() if value is None]
-        made = pydoc.locate(node["class_path"]) if nothing else None
-        if not inspect.isclass(made):
-            continue
-        try:
-            parameters = inspect.signature(made).parameters
-        except ValueError:
-            # A class that is not written in Python may tell nothing of its parameters.
-            continue
+        parameters = _parameters(pydoc.locate(node["class_path"])) if nothing else {}
         for name in nothing:
             parameter = parameters.get(name)
             if parameter is not None and parameter.annotation is parameter.default is _NONE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.cli.compare_files import INPUT, SLICES, VIDEO
 from mm.cli.notices import refusals_as_lines
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 from mm.methods.layout import Layout, Region
 from mm.methods.options import convert, options_of, split
 from mm.methods.presets import Settings, settle
@@ -182,8 +181,7 @@ def _with_options(contenders: list[Contender], texts: Sequence[str]) -> list[Con
     for option in for_all:
         if not any(option in known for known in has.values()):
             known = sorted({name for each in has.values() for name in each})
-            close = difflib.get_close_matches(option, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(option, known)
             raise InputError(
                 f"none of the compared methods has an option {option!r}{hint} "
                 f"(they have {', '.join(known) or 'none'})"

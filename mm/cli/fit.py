@@ -33,7 +33,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
-from mm.cli.class_paths import check_arguments, refused_generator
+from mm.cli.class_paths import check_arguments, refused_generator, refused_option
 from mm.cli.ranks import check_ranks
 from mm.data import MagnificationDataModule
 from mm.errors import InputError
@@ -54,6 +54,16 @@ from mm.training.scores import table
 
 DEFAULT_DATA = "mm.data.MixedDataModule"
 SUBCOMMANDS = ("fit", "validate", "test")
+# What begins an option's name, and the class of whose parameters the rest is one; mm.cli.class_paths knows
+# the data's by its class.
+_GROUPS: dict[str, type] = {
+    "model": MagnificationModule,
+    "trainer": Trainer,
+    "last_checkpoint": LastCheckpoint,
+    "best_checkpoint": BestCheckpoint,
+    "sample_images": SampleImages,
+    "throughput": Throughput,
+}
 # Values of --ckpt_path that name a checkpoint of the run instead of a file.
 SYMBOLIC_CHECKPOINTS = ("last", "best")
 
@@ -131,13 +141,18 @@ class MagnificationCLI(LightningCLI):
             self.config[self.config.subcommand]["ckpt_path"] = str(path)
         saved = _hyper_parameters(Path(path))
         network = saved["network_config"]
+        configured = self._chosen("model.network_config").as_dict()
+        changed = sorted(name for name, value in configured.items() if network.get(name) != value)
         if self.config.subcommand != "fit":
+            if changed:
+                rank_zero_info(
+                    f"{path} is scored with its own network: model.network_config."
+                    + ", ".join(f"{name} {network.get(name)!r}, not {configured[name]!r}" for name in changed)
+                )
             model = {"network_config": network, "ema_decay": saved.get("ema_decay")}
             chosen = {self.config.subcommand: {"model": model}}
             self.config = self.parser.parse_object(chosen, self.config)
             return
-        configured = self._chosen("model.network_config").as_dict()
-        changed = sorted(name for name, value in configured.items() if network.get(name) != value)
         if changed:
             name = changed[0]
             raise InputError(
@@ -277,7 +292,11 @@ def build(arguments: list[str], run: bool = True) -> MagnificationCLI:
             run=run,
         )
     except ArgumentError as error:
-        raise InputError(refused_generator(str(error)) or _one_line(str(error))) from error
+        said = str(error)
+        command = " ".join(["mm", *arguments[:1]]) if run else "mm fit"
+        raise InputError(
+            refused_generator(said) or refused_option(said, command, _GROUPS) or _one_line(said)
+        ) from error
 
 
 def _parser_options(run: bool) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import logging
 import tempfile
 import warnings
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from mm.cli.fit import MagnificationCLI, build
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 from mm.plugins import load_plugins, take_option
 from mm.sweeps import Sweep, fit_options
 from mm.synthesis import Recipe
@@ -78,9 +77,8 @@ def _blamed(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str], error
             except InputError as own:
                 if _short(name) in known:
                     return InputError(f"{sweep.path}: {name} cannot be {value!r}: {own}")
-                close = difflib.get_close_matches(_short(name), known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "mm fit --help lists the options"
-                return InputError(f"{sweep.path}: mm fit has no option {name!r}; {hint}")
+                hint = did_you_mean(_short(name), known) or "; mm fit --help lists the options"
+                return InputError(f"{sweep.path}: mm fit has no option {name!r}{hint}")
     # Each is good alone: it is the values together.
     return InputError(f"{sweep.path}: {error}")
 
@@ -168,8 +166,7 @@ def check_metric(sweep: Sweep, parts: MagnificationCLI) -> None:
     # A callback of the user's own may log anything.
     own = parts.config.get("trainer.callbacks")
     if name not in known and not own:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, known)
         short = [each for each in known if each.count("/") == 1]
         subsets = ", ".join(parts.datamodule.subset_names)
         raise InputError(

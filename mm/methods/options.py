@@ -7,7 +7,6 @@ be set and are listed with no more than type hints and a docstring.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import re
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 from mm.registry import methods
 
 #: what all methods share → how a user sets it
@@ -126,8 +125,7 @@ def convert(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
         elif takes_any:
             made[name] = value
         else:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, known)
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise InputError(f"the {method} method has no option {name!r}{hint} ({has})")
     missing = [

@@ -6,7 +6,6 @@ stands beside it, and what a preset and its user settle on is a :class:`Settings
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 from mm.methods.options import as_text
 from mm.registry import methods
 from mm.temporal import Band, from_band
@@ -259,8 +258,7 @@ def preset(name: str) -> Preset:
         InputError: if there is none; the message lists the names and the closest match.
     """
     if name not in PRESETS:
-        close = difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, PRESETS)
         raise InputError(f"no preset is called {name!r}{hint} (known: {', '.join(PRESETS)})")
     return PRESETS[name]
 

@@ -6,7 +6,6 @@ read with torch's ``weights_only``, which refuses a pickle that holds anything b
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -23,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mm.device import choose_device
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 from mm.files import replacing
 from mm.networks.config import NetworkConfig
 from mm.networks.magnification import MagnificationNetwork
@@ -139,8 +138,7 @@ def _find(source: str | Path | None) -> Path:
         raise InputError(
             "this copy of the package has no shipped weights; name a .safetensors, .ckpt or .npz file"
         )
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(name, known)
     raise InputError(
         f"no weights are called {name!r}{hint} (known: {', '.join(known) or 'none'}; "
         f"or name a {', '.join(_SUFFIXES)} file)"

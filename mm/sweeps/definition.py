@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml  # type: ignore[import-untyped]
 
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 from mm.sweeps.distributions import Distribution, parse_distribution
 
 METHODS = ("grid", "random", "bayes")
@@ -75,15 +74,14 @@ def read_sweep(path: Path) -> Sweep:
     content = _content(path)
     unknown = [key for key in content if key not in _KEYS]
     if unknown:
-        raise InputError(f"{path}: no sweep has {unknown[0]!r}{_hint(unknown[0], _KEYS)}")
+        raise InputError(f"{path}: no sweep has {unknown[0]!r}{did_you_mean(unknown[0], _KEYS)}")
     for key in ("method", "metric", "parameters", "command"):
         if not content.get(key):
             raise InputError(f"{path} says no {key}; experiments/sweeps/random.yaml shows a whole one")
     method = content["method"]
     if method not in METHODS:
-        raise InputError(
-            f"{path}: no method is called {method!r}{_hint(method, METHODS)} (known: {', '.join(METHODS)})"
-        )
+        hint = did_you_mean(method, METHODS)
+        raise InputError(f"{path}: no method is called {method!r}{hint} (known: {', '.join(METHODS)})")
     if not isinstance(content["parameters"], dict):
         raise InputError(
             f"{path}: parameters must be names with an entry each, got {content['parameters']!r}"
@@ -135,8 +133,3 @@ def _metric(path: Path, given: Any) -> Metric:
     if goal not in GOALS:
         raise InputError(f"{path}: the metric's goal must be {' or '.join(GOALS)}, got {goal!r}")
     return Metric(str(given["name"]), goal)
-
-
-def _hint(word: Any, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(str(word), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -7,7 +7,6 @@ exponents as its limits, ``log_uniform_values`` the values themselves; ``q_…``
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 
 # name -> the keys that it needs, and those that it may have, with W&B's defaults
 _RANGE: tuple[str, ...] = ("min", "max")
@@ -125,8 +124,7 @@ def parse_distribution(name: str, given: Any) -> Distribution:
     if kind == "categorical" and "probabilities" in options:
         kind = "categorical_w_probabilities"
     if kind not in _KEYS:
-        close = difflib.get_close_matches(str(kind), _KEYS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(kind, _KEYS)
         raise InputError(
             f"{where} has no known distribution: {kind!r}{hint} (known: {', '.join(DISTRIBUTIONS)})"
         )

@@ -78,7 +78,7 @@ def test_no_bar_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["benchmark", "tarin"], "mm benchmark measures no 'tarin': did you mean 'train'?"),
+        (["benchmark", "tarin"], "mm benchmark measures no 'tarin'; did you mean 'train'?"),
         (["benchmark", "train"], "mm benchmark train needs a configuration"),
         (["benchmark", "train", "--config", str(SMOKE), "--steps", "0"], "--steps must be at least 1, got 0"),
         (["benchmark", "train", "--config", str(SMOKE), "--steps", "x"], "--steps: invalid int value: 'x'"),

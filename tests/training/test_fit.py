@@ -262,6 +262,15 @@ def test_a_checkpoint_is_scored_with_its_averaged_weights_whatever_the_configura
     assert float(row["val/score"]) == pytest.approx(float(ended["val/score"]), abs=1e-4)
 
 
+def test_a_checkpoint_of_another_network_is_scored_with_its_own_and_says_so(smoke, tmp_path, caplog):
+    last = str(smoke / "checkpoints" / "last.ckpt")
+    options = ["--ckpt_path", last, "--model.network_config.decoder_blocks", "7"]
+    with caplog.at_level("INFO", "pytorch_lightning.utilities.rank_zero"):
+        assert mm("validate", tmp_path, *options, "--sample_images.samples", "0") == 0
+    assert f"{last} is scored with its own network: model.network_config.decoder_blocks" in caplog.text
+    assert "not 7" in caplog.text
+
+
 class Code:
     def __reduce__(self):
         return (os.mkdir, ("executed",))
