@@ -1,4 +1,4 @@
-"""What tells a user, rather than a developer, that something is wrong: one exception and one warning."""
+"""What tells a user, rather than a developer, that something is wrong: an exception, a warning, a hint."""
 
 from __future__ import annotations
 

@@ -109,7 +109,9 @@ def measure(
     profiler = StepProfiler(steps, warmup, clock=clock)
     training = prepare("benchmark train", arguments)
     with tempfile.TemporaryDirectory(prefix="mm-benchmark-") as folder, worker_errors():
-        cli = build([*training, *_no_traces(folder, profiler.trainer_steps)], run=False)
+        cli = build(
+            [*training, *_no_traces(folder, profiler.trainer_steps)], run=False, command=train_parser().prog
+        )
         trainer: Any = cli.trainer
         data = cli.datamodule
         # A bar waits for the device, to show the loss.

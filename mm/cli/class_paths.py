@@ -8,10 +8,10 @@ from __future__ import annotations
 import inspect
 import pydoc
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 
 from mm.errors import InputError, did_you_mean
 from mm.synthesis import MotionGenerator
@@ -21,21 +21,24 @@ _METHOD = "displacement"
 # How the parser says it, somewhere in an account of every type that it tried.
 _REFUSED = re.compile(rf"Import path (\S+) does not implement protocol {MotionGenerator.__name__}\b")
 
-# The same of a name that the class has no parameter for, and of one that the command has no option for.
-_NO_PARAMETER = re.compile(r"Option '([^']+)' is not accepted")
+# The same of a name that a class has no parameter for, and of one that the command has no option for; the
+# second words are those of older parsers.
+_NO_PARAMETER = re.compile(r"(?:Option|Key) '([^']+)' is not (?:accepted|expected)")
 _OWNER = re.compile(r"Problem with given class_path '([^']+)'")
 _NO_OPTION = re.compile(
-    r"unrecognized arguments: --([^\s=]+)|does not accept option '([^']+)'", re.IGNORECASE
+    r"unrecognized arguments: --([^\s=]+)"
+    r"|(?:Group '([^']+)' )?does not accept (?:option|nested key) '([^']+)'",
+    re.I,
 )
 
 
-def refused_option(message: str, command: str, groups: Mapping[str, type]) -> str | None:
+def refused_option(message: str, command: str, known: Callable[[], Iterable[str]]) -> str | None:
     """Say which option is none, and what may have been meant.
 
     Args:
         message: the parser's own.
         command: the user's, as "mm fit".
-        groups: what begins an option's name, and the class of whose parameters the rest is one.
+        known: returns the command's options, without what is within a class that is named by a path.
 
     Returns:
         One line; None if the message is about something else.
@@ -43,24 +46,51 @@ def refused_option(message: str, command: str, groups: Mapping[str, type]) -> st
     found = _NO_PARAMETER.search(message)
     owners = _OWNER.findall(message, 0, found.start()) if found else []
     if found and owners:
-        known = [*_parameters(pydoc.locate(owners[-1]))]
-        has = f" (it has {', '.join(known)})" if known else ""
-        return f"{owners[-1]} has no parameter {found[1]!r}{did_you_mean(found[1], known)}{has}"
-    found = _NO_OPTION.search(message)
-    if found is None:
+        has = _accepted(pydoc.locate(owners[-1]))
+        listed = f" (it has {', '.join(has)})" if has else ""
+        return f"{owners[-1]} has no parameter {found[1]!r}{did_you_mean(found[1], has)}{listed}"
+    if found:
+        name = found[1]
+    elif other := _NO_OPTION.search(message):
+        name = other[1] or ".".join(filter(None, (other[2], other[3])))
+    else:
         return None
-    name = found[1] or found[2]
-    known = [f"{group}.{each}" for group, made in groups.items() for each in _parameters(made)]
-    hint = did_you_mean(name, known) or f"; {command} --help lists the options"
-    return f"{command} has no option {name!r}{hint}"
+    return (
+        f"{command} has no option {name!r}{nearest_option(name, known()) or f'; {command} --help lists them'}"
+    )
+
+
+def nearest_option(name: str, known: Iterable[str]) -> str:
+    """Return :func:`mm.errors.did_you_mean` of an option; what is in its group already is not compared."""
+    group, dot, last = name.rpartition(".")
+    siblings = [each for each in known if each.rpartition(".")[0] == group]
+    if not siblings:
+        return did_you_mean(name, known)
+    hint = did_you_mean(last, [each.rpartition(".")[2] for each in siblings])
+    return hint.replace("'", f"'{group}{dot}", 1)
+
+
+def _accepted(made: object) -> list[str]:
+    """What a class can be given, also through ``**kwargs`` that it passes on."""
+    if not inspect.isclass(made):
+        return []
+    parser = ArgumentParser(exit_on_error=False)
+    try:
+        return [
+            *dict.fromkeys(
+                name.partition(".")[0] for name in parser.add_class_arguments(made, fail_untyped=False)
+            )
+        ]
+    except ValueError:
+        # A class that is not written in Python may tell nothing of them.
+        return []
 
 
 def _parameters(made: object) -> Mapping[str, inspect.Parameter]:
-    """What a class is made with; nothing for what is no class."""
+    """What a class's own signature has; nothing for what is no class."""
     try:
         return inspect.signature(made).parameters if inspect.isclass(made) else {}
     except ValueError:
-        # A class that is not written in Python may tell nothing of them.
         return {}
 
 

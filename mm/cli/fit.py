@@ -37,6 +37,7 @@ from mm.cli.class_paths import check_arguments, refused_generator, refused_optio
 from mm.cli.ranks import check_ranks
 from mm.data import MagnificationDataModule
 from mm.errors import InputError
+from mm.networks import NetworkConfig
 from mm.networks.weights import read_checkpoint
 from mm.plugins import load_plugins, take_option
 from mm.synthesis import Recipe
@@ -54,16 +55,6 @@ from mm.training.scores import table
 
 DEFAULT_DATA = "mm.data.MixedDataModule"
 SUBCOMMANDS = ("fit", "validate", "test")
-# What begins an option's name, and the class of whose parameters the rest is one; mm.cli.class_paths knows
-# the data's by its class.
-_GROUPS: dict[str, type] = {
-    "model": MagnificationModule,
-    "trainer": Trainer,
-    "last_checkpoint": LastCheckpoint,
-    "best_checkpoint": BestCheckpoint,
-    "sample_images": SampleImages,
-    "throughput": Throughput,
-}
 # Values of --ckpt_path that name a checkpoint of the run instead of a file.
 SYMBOLIC_CHECKPOINTS = ("last", "best")
 
@@ -90,7 +81,16 @@ class MagnificationCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse; unlike Lightning's own, without a warning that ``sys.argv`` is not what is parsed."""
-        self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        try:
+            self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        except ArgumentError as error:
+            word = args[0] if isinstance(args, list) and args else None
+            used = getattr(self, "_subcommand_parsers", {}).get(word, parser)
+            command = parser.prog if used is parser else f"{parser.prog} {word}"
+            said = refused_option(str(error), command, lambda: _options(used))
+            if said is None:
+                raise
+            raise InputError(said) from error
         command = self.config.get("subcommand")
         if command and self.config[command].get("weights_only") is None:
             # A checkpoint of this project holds plain values only; nothing in one is ever executed.
@@ -140,14 +140,21 @@ class MagnificationCLI(LightningCLI):
                 raise InputError(f"there is no {path}: train first, or name a checkpoint with --ckpt_path")
             self.config[self.config.subcommand]["ckpt_path"] = str(path)
         saved = _hyper_parameters(Path(path))
-        network = saved["network_config"]
-        configured = self._chosen("model.network_config").as_dict()
-        changed = sorted(name for name, value in configured.items() if network.get(name) != value)
+        # A field that is newer than the checkpoint has its default.
+        network = asdict(NetworkConfig.from_dict(saved["network_config"]))
+        configured = self._chosen("model.network_config")
+        # A dictionary: the parser took it for one because a name or a value in it is none of an architecture.
+        given = configured if isinstance(configured, dict) else configured.as_dict()
+        configured = asdict(NetworkConfig.from_dict(given))
+        changed = sorted(name for name, value in configured.items() if network[name] != value)
         if self.config.subcommand != "fit":
             if changed:
                 rank_zero_info(
-                    f"{path} is scored with its own network: model.network_config."
-                    + ", ".join(f"{name} {network.get(name)!r}, not {configured[name]!r}" for name in changed)
+                    f"{path} is scored with its own network: "
+                    + "; ".join(
+                        f"model.network_config.{name} {network[name]!r}, not {configured[name]!r}"
+                        for name in changed
+                    )
                 )
             model = {"network_config": network, "ema_decay": saved.get("ema_decay")}
             chosen = {self.config.subcommand: {"model": model}}
@@ -156,7 +163,7 @@ class MagnificationCLI(LightningCLI):
         if changed:
             name = changed[0]
             raise InputError(
-                f"{path} has model.network_config.{name} {network.get(name)!r}, the configuration has "
+                f"{path} has model.network_config.{name} {network[name]!r}, the configuration has "
                 f"{configured[name]!r}: give the checkpoint's, or start anew in another run folder"
             )
         # Checkpoints from before there was a choice are Adam's.
@@ -229,6 +236,11 @@ class MagnificationCLI(LightningCLI):
             raise InputError(f"trainer: {_one_line(str(error))}") from error
 
 
+def _options(parser: LightningArgumentParser) -> list[str]:
+    """Return the options of a parser, but for what is within a class that is named by a path."""
+    return [*parser.get_defaults(skip_validation=True).keys(branches=True), "config"]
+
+
 def _checkpoint_folder(root: Any) -> str:
     return str(Path(root or ".") / "checkpoints")
 
@@ -264,8 +276,13 @@ def _check_folder(root: str) -> None:
         ) from error
 
 
-def build(arguments: list[str], run: bool = True) -> MagnificationCLI:
+def build(arguments: list[str], run: bool = True, command: str = "mm fit") -> MagnificationCLI:
     """Parse and, if ``run``, execute ``[command, *options]``; ``run=False`` takes the options alone.
+
+    Args:
+        arguments: what follows ``mm``, or the options.
+        run: whether to execute.
+        command: without ``run``, what the user called, for messages.
 
     Raises:
         InputError: for arguments or a configuration that cannot be used, in one line.
@@ -284,7 +301,7 @@ def build(arguments: list[str], run: bool = True) -> MagnificationCLI:
                 "use_distributed_sampler": False,
                 "enable_model_summary": False,
             },
-            parser_kwargs=_parser_options(run),
+            parser_kwargs=_parser_options(run, command),
             # Hyper-parameters are saved by the module itself, as plain values.
             load_from_checkpoint_support=False,
             auto_configure_optimizers=False,
@@ -293,17 +310,14 @@ def build(arguments: list[str], run: bool = True) -> MagnificationCLI:
         )
     except ArgumentError as error:
         said = str(error)
-        command = " ".join(["mm", *arguments[:1]]) if run else "mm fit"
-        raise InputError(
-            refused_generator(said) or refused_option(said, command, _GROUPS) or _one_line(said)
-        ) from error
+        raise InputError(refused_generator(said) or _one_line(said)) from error
 
 
-def _parser_options(run: bool) -> dict[str, Any]:
+def _parser_options(run: bool, command: str) -> dict[str, Any]:
     # Without abbreviations: a misspelt option that begins like a real one would otherwise set that one.
     options = {"exit_on_error": False, "allow_abbrev": False}
     if not run:
-        return options
+        return {**options, "prog": command}
     return {**options, "prog": "mm", **{name: {**options, "prog": f"mm {name}"} for name in SUBCOMMANDS}}
 
 

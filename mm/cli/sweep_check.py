@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from mm.cli.class_paths import nearest_option
 from mm.cli.fit import MagnificationCLI, build
 from mm.errors import InputError, did_you_mean
 from mm.plugins import load_plugins, take_option
@@ -77,7 +78,7 @@ def _blamed(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str], error
             except InputError as own:
                 if _short(name) in known:
                     return InputError(f"{sweep.path}: {name} cannot be {value!r}: {own}")
-                hint = did_you_mean(_short(name), known) or "; mm fit --help lists the options"
+                hint = nearest_option(_short(name), known) or "; mm fit --help lists the options"
                 return InputError(f"{sweep.path}: mm fit has no option {name!r}{hint}")
     # Each is good alone: it is the values together.
     return InputError(f"{sweep.path}: {error}")
@@ -161,7 +162,15 @@ def check_metric(sweep: Sweep, parts: MagnificationCLI) -> None:
         drawn = sweep.parameters.get(f"model.{option}")
         # A weight that is drawn from a range has no choices: it is above 0 somewhere.
         values = (drawn.choices() or ([] if option == "image_loss" else [1.0])) if drawn else []
-        known += [f"train/{term}" for value in values for term in _other_terms(**{option: value})]
+        terms = {str(value): _other_terms(**{option: value}) for value in values}
+        logged = [f"train/{term}" for each in terms.values() for term in each]
+        known += logged
+        without = [value for value, each in terms.items() if name.removeprefix("train/") not in each]
+        if name in logged and without:
+            raise InputError(
+                f"{sweep.path}: trials with model.{option} {without[0]} do not log the metric {name!r}; "
+                "name one that all log"
+            )
     known = [*dict.fromkeys(known)]
     # A callback of the user's own may log anything.
     own = parts.config.get("trainer.callbacks")

@@ -38,7 +38,7 @@ class Encoder(nn.Module):
 
         Args:
             x: (B, 3, H, W), H and W multiples of 4.
-            shapes: of how many frames, from the first on, the shape is wanted; None for all.
+            shapes: of how many frames at most, from the first on, the shape is wanted; None for all.
 
         Returns:
             texture (B, channels, H/4, W/4) and shape (B or ``shapes``, channels, H/2, W/2).

@@ -68,7 +68,7 @@ class MagnificationNetwork(nn.Module):
 
         Args:
             frames: (B, 3, H, W) in [0, 1], H and W at least 8 px.
-            shapes: of how many frames, from the first on, the shape is wanted; None for all.
+            shapes: of how many frames at most, from the first on, the shape is wanted; None for all.
 
         Returns:
             texture (B, channels, h/4, w/4) and shape (B or ``shapes``, channels, h/2, w/2), where h and w

@@ -50,6 +50,7 @@ class Layers:
         phase: (B, 2) by how much the background is shifted in all frames.
         background_motion: (B, P) parameters and (B,) amplitude.
         object_motion: (B, K, P) parameters and (B, K) amplitudes.
+        background_blur: None, or (B,) standard deviation in px of a Gaussian that blurs the background first.
     """
 
     background: Tensor
@@ -58,6 +59,7 @@ class Layers:
     phase: Tensor
     background_motion: tuple[Tensor, Tensor]
     object_motion: tuple[Tensor, Tensor]
+    background_blur: Tensor | None = None
 
     def trimmed(self) -> Layers:
         """Return the same without the patches at the end that are empty in all samples."""
@@ -140,7 +142,11 @@ class Renderer:
 
     def _coefficients(self, layers: Layers) -> tuple[Tensor, Tensor]:
         """Return what the kernel weighs: of the background (B, 3, Hb, Wb) and the objects (B·K, 4, P, P)."""
-        return self._prefiltered(layers.background), self._prefiltered(layers.objects.flatten(0, 1))
+        background, sigma = layers.background, layers.background_blur
+        if sigma is not None:
+            # As with the empty patches, a GPU is not looked at.
+            background = (blur_some if sigma.device.type == "cpu" else blur)(background, sigma)
+        return self._prefiltered(background), self._prefiltered(layers.objects.flatten(0, 1))
 
     def _prefiltered(self, images: Tensor) -> Tensor:
         rows, columns = (prefilter_matrix(size, self.kernel, images.device) for size in images.shape[-2:])
@@ -307,9 +313,10 @@ def blur_some(images: Tensor, sigma: Tensor) -> Tensor:
     It looks at sigma's values, for which a GPU would have to be waited for.
     """
     blurred = sigma.nonzero()[:, 0]
+    if not len(blurred):
+        return images
     images = images.clone()
-    if len(blurred):
-        images[blurred] = blur(images[blurred], sigma[blurred])
+    images[blurred] = blur(images[blurred], sigma[blurred])
     return images
 
 

@@ -15,7 +15,7 @@ from mm.synthesis.limits import MotionLimits, measure_field
 from mm.synthesis.motion import MotionGenerator, Translation, check_generator
 from mm.synthesis.random import SampleRandom
 from mm.synthesis.recipes import SUBSETS, Recipe
-from mm.synthesis.rendering import Layers, Renderer, blur, blur_some
+from mm.synthesis.rendering import Layers, Renderer
 from mm.synthesis.resampling import check_kernel
 from mm.synthesis.sensor import photon_noise, quantise
 
@@ -169,8 +169,6 @@ class Synthesizer(nn.Module):
         scene = background.to(torch.float32).div_(255.0)
         mean = scene.mean(dim=(-2, -1), keepdim=True)
         scene = mean + (scene - mean) * contrast[:, None, None, None]
-        if self._any_blur:
-            scene = (blur_some if scene.device.type == "cpu" else blur)(scene, sigma)
 
         where = random.uniform("centre", k, 2)
         layers = Layers(
@@ -182,6 +180,7 @@ class Synthesizer(nn.Module):
             phase=random.between("phase", -0.5, 0.5, 2),
             background_motion=(parameters[:, 0], amplitude),
             object_motion=(object_parameters, object_amplitude),
+            background_blur=sigma if self._any_blur else None,
         )
         return layers, factor
 

@@ -66,7 +66,8 @@ def loss_terms(prediction: Tensor, target: Tensor, features: Representations | N
     Returns:
         ``image`` = L1(Y, Ŷ); ``texture`` = L1(V_a, V_b): motion must not enter the texture;
         ``texture_perturbed`` = L1(V′_b, V′_Y): the same for the magnified motion, in other colours;
-        ``shape`` = L1(M_b, M′_b): colour must not enter the shape. Float32 scalars.
+        ``shape`` = L1(M_b, M′_b): colour must not enter the shape; the last three only with ``features``.
+        Float32 scalars.
     """
     image = {"image": l1(prediction, target)}
     if features is None:

@@ -51,8 +51,8 @@ class MagnificationModule(pl.LightningModule):
         learning_rate: the peak learning rate.
         betas: Adam's decay rates of the mean and of the square.
         weight_decay: L2 penalty, added to the gradient as Adam does.
-        loss_weight: λ of the texture and shape terms; at 0 they are not computed, which makes a step a
-            quarter shorter.
+        loss_weight: λ of the texture and shape terms; at 0 they are neither computed nor logged, and two of
+            the four frames are not encoded.
         image_loss: ``l1`` with the true magnified frame (the paper), or ``log``, in which every sample's
             error counts relative to itself (:func:`mm.training.losses.log_l1`), or ``square``.
         ssim_weight: of 1 − SSIM with the true magnified frame, beside its L1; 0 in the paper.
@@ -222,7 +222,8 @@ class MagnificationModule(pl.LightningModule):
         """
         count, (height, width) = len(factor), frames.shape[-2:]
         # No term looks at the shape of y_perturbed.
-        texture, shape = self.network.encode(frames, 3 * count)
+        seen = {"shapes": 3 * count} if len(frames) > 3 * count else {}
+        texture, shape = self.network.encode(frames, **seen)
         textures, shapes = texture.split(count), shape.split(count)
         magnified = self.network.manipulate(shapes[0], shapes[1], factor)
         prediction = self.network.decode(textures[1], magnified, (height, width))
@@ -235,7 +236,7 @@ class MagnificationModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one rendered batch, and log each of its terms."""
-        # Without λ nothing looks at the perturbed frames: two encodings fewer, a quarter of the step.
+        # Without λ nothing looks at the perturbed frames.
         seen = ("xa", "xb", "xb_perturbed", "y_perturbed") if self.hparams["loss_weight"] else ("xa", "xb")
         frames = self._layout(torch.cat([batch[name] for name in seen]))
         prediction, features = self._training_forward(frames, batch["factor"])

@@ -24,6 +24,8 @@ def refuse(capsys: pytest.CaptureFixture[str], *options: str) -> str:
         ("model.loss_wieght", "model.loss_weight"),
         ("trainer.max_step", "trainer.max_steps"),
         ("throughput.second", "throughput.seconds"),
+        ("seed_everythin", "seed_everything"),
+        ("ckpt_pth", "ckpt_path"),
     ],
 )
 @pytest.mark.parametrize("separator", [" ", "="])
@@ -34,14 +36,49 @@ def test_an_option_of_the_command(
     assert said == f"mm fit has no option {name!r}; did you mean {meant!r}?"
 
 
-def test_an_option_that_is_like_no_other(capsys: pytest.CaptureFixture[str]) -> None:
-    assert refuse(capsys, "--zzz", "1") == "mm fit has no option 'zzz'; mm fit --help lists the options"
+@pytest.mark.parametrize("name", ["zzz", "model.lr", "model.batch_size", "trainer.gpus"])
+def test_an_option_that_is_like_no_other(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """What options of a group have in common says nothing."""
+    assert refuse(capsys, f"--{name}", "1") == f"mm fit has no option {name!r}; mm fit --help lists them"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "meant"),
+    [
+        ("throughput: {second: 3}", "throughput.second", "throughput.seconds"),
+        ("sede_everything: 1", "sede_everything", "seed_everything"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [(["fit"], "mm fit"), (["validate"], "mm validate"), (["benchmark", "train"], "mm benchmark train")],
+)
+def test_a_file_of_whichever_command(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: str,
+    name: str,
+    meant: str,
+    command: list[str],
+    said: str,
+) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(content)
+    assert main([*command, "--config", SMOKE, "--config", str(file)]) == 2
+    expected = f"mm: error: {said} has no option {name!r}; did you mean {meant!r}?"
+    assert capsys.readouterr().err.strip().splitlines() == [expected]
 
 
 @pytest.mark.parametrize(
     ("option", "owner", "name", "meant"),
     [
         ("data.batch_sise", "mm.data.MixedDataModule", "batch_sise", "batch_size"),
+        (
+            "data=mm.data.SharpDataModule --data.batch_sise",
+            "mm.data.SharpDataModule",
+            "batch_sise",
+            "batch_size",
+        ),
         (
             "data.synthesizer.init_args.limits.max_magnifed",
             "mm.synthesis.MotionLimits",
@@ -53,7 +90,7 @@ def test_an_option_that_is_like_no_other(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_parameter_of_a_class(
     capsys: pytest.CaptureFixture[str], option: str, owner: str, name: str, meant: str
 ) -> None:
-    said = refuse(capsys, f"--{option}=3")
+    said = refuse(capsys, *f"--{option}=3".split(" "))
     assert said.startswith(f"{owner} has no parameter {name!r}; did you mean {meant!r}? (it has ")
 
 

@@ -189,7 +189,7 @@ def test_nothing_is_read_on_the_host(
     """Fake tensors have no values: ``.item()``, ``bool()``, boolean indexing and the like raise."""
     # What is done on a CPU alone, where looking is free; these fake tensors stand for a GPU's.
     monkeypatch.setattr(Layers, "trimmed", lambda layers: layers)
-    monkeypatch.setattr("mm.synthesis.synthesizer.blur_some", blur)
+    monkeypatch.setattr("mm.synthesis.rendering.blur_some", blur)
     synthesizer = small(motion=Mixture(EVERYTHING) if motion == "mixture" else None, subsets=subsets)
     geometry = synthesizer.geometry
     # Matrices that are kept between calls must be real ones, and none of this test may be kept.

@@ -271,6 +271,17 @@ def test_a_checkpoint_of_another_network_is_scored_with_its_own_and_says_so(smok
     assert "not 7" in caplog.text
 
 
+@pytest.mark.parametrize("command", ["fit", "validate"])
+@pytest.mark.parametrize(
+    ("option", "says"), [("chanels=3", "no field is called 'chanels'"), ("padding=zero", "padding")]
+)
+def test_an_architecture_that_is_none_beside_a_checkpoint(smoke, tmp_path, capsys, command, option, says):
+    last = str(smoke / "checkpoints" / "last.ckpt")
+    assert mm(command, tmp_path, "--ckpt_path", last, f"--model.network_config.{option}") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert says in line
+
+
 class Code:
     def __reduce__(self):
         return (os.mkdir, ("executed",))

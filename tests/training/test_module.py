@@ -61,20 +61,24 @@ def test_training_step_is_the_paper_s_loss(data, tiny, trainer):
 @pytest.mark.parametrize("options", [{}, {"image_loss": "log", "ssim_weight": 0.3, "amplitude_weight": 0.2}])
 def test_without_lambda_the_perturbed_frames_are_not_encoded(data, tiny, trainer, monkeypatch, options):
     """The same loss and gradients as with a λ that weighs nothing, from half as many encodings."""
-    encoded: list[int] = []
+    encoded: list[tuple[int, int]] = []
 
     def step(weight: float) -> dict:
         pl.seed_everything(0)
         module = MagnificationModule(tiny, loss_weight=weight, **options)
         encode = module.network.encode
-        monkeypatch.setattr(
-            module.network, "encode", lambda x, shapes: encoded.append(len(x)) or encode(x, shapes)
-        )
+
+        def counting(frames, **options):
+            texture, shape = encode(frames, **options)
+            encoded.append((len(texture), len(shape)))
+            return texture, shape
+
+        monkeypatch.setattr(module.network, "encode", counting)
         trainer(max_steps=1, limit_val_batches=0).fit(module, data(count=4))
         return {name: parameter.grad.clone() for name, parameter in module.network.named_parameters()}
 
     none, next_to_none = step(0.0), step(1e-12)
-    assert encoded == [8, 16]
+    assert encoded == [(8, 8), (16, 12)]
     assert none.keys() == next_to_none.keys()
     for name, gradient in none.items():
         torch.testing.assert_close(gradient, next_to_none[name], rtol=1e-4, atol=1e-7, msg=name)
