@@ -14,6 +14,7 @@ from mm.errors import InputError, did_you_mean
 
 SUBJECTS = {"train": "a training step of a configuration, as mm fit would run it"}
 STEPS, WARMUP = 50, 10
+_TRAIN = "mm benchmark train"
 # Batches that are made in this process to see what one costs a worker.
 _WORKER_BATCHES = 5
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def train_parser() -> argparse.ArgumentParser:
     """Return the parser of what follows ``mm benchmark train``; all that it does not know is ``mm fit``'s."""
     parser = argparse.ArgumentParser(
-        prog="mm benchmark train",
+        prog=_TRAIN,
         usage="mm benchmark train --config FILE [--steps N] [--warmup N] [--json FILE] [options of mm fit]",
         description="Trains a configuration for a few steps and prints where the time of a step goes, "
         "samples a second and memory. Nothing is validated, saved or sent to a server.",
@@ -109,9 +110,7 @@ def measure(
     profiler = StepProfiler(steps, warmup, clock=clock)
     training = prepare("benchmark train", arguments)
     with tempfile.TemporaryDirectory(prefix="mm-benchmark-") as folder, worker_errors():
-        cli = build(
-            [*training, *_no_traces(folder, profiler.trainer_steps)], run=False, command=train_parser().prog
-        )
+        cli = build([*training, *_no_traces(folder, profiler.trainer_steps)], run=False, command=_TRAIN)
         trainer: Any = cli.trainer
         data = cli.datamodule
         # A bar waits for the device, to show the loss.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import pydoc
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -32,7 +32,7 @@ _NO_OPTION = re.compile(
 )
 
 
-def refused_option(message: str, command: str, known: Callable[[], Iterable[str]]) -> str | None:
+def refused_option(message: str, command: str, known: Callable[[], Collection[str]]) -> str | None:
     """Say which option is none, and what may have been meant.
 
     Args:
@@ -60,7 +60,7 @@ def refused_option(message: str, command: str, known: Callable[[], Iterable[str]
     )
 
 
-def nearest_option(name: str, known: Iterable[str]) -> str:
+def nearest_option(name: str, known: Collection[str]) -> str:
     """Return :func:`mm.errors.did_you_mean` of an option; what is in its group already is not compared."""
     group, dot, last = name.rpartition(".")
     siblings = [each for each in known if each.rpartition(".")[0] == group]
