@@ -188,6 +188,19 @@ def test_amplitude_leaves_alone_what_is_no_small_motion():
     assert amplitude_of(reference, moved_grating(0.002), reference) < 0.02
 
 
+def test_amplitude_does_not_make_up_for_detail_that_is_not_shown():
+    """A coarse grating that moves right is right, though fine texture moves too and is not shown at all."""
+    fine = 0.05 * torch.cos(2 * torch.pi * 0.4 * torch.arange(96.0)).expand(1, 3, 64, 96)
+    turned = 0.05 * torch.cos(2 * torch.pi * 0.4 * (torch.arange(96.0) - 0.3)).expand(1, 3, 64, 96)
+    reference, target = moved_grating(0.0) + fine, moved_grating(0.3) + turned
+    change = target - reference
+    # Most of the change is the texture's.
+    assert (turned - fine).square().mean() > 0.5 * change.square().mean()
+    right, too_far = (amplitude_of(moved_grating(by) + fine, target, reference) for by in (0.3, 0.45))
+    assert right < 0.15
+    assert too_far > 0.3
+
+
 def test_amplitude_takes_each_window_by_itself():
     """The left half moves too little and the right half too far: they do not cancel."""
     reference, target = moved_grating(0.0), moved_grating(0.3)
