@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mm.evaluation.comparison import Row, Spread
     from mm.evaluation.contenders import Contender, Filtered
     from mm.evaluation.content import Content, Pictures
+    from mm.evaluation.frequency import Response
     from mm.evaluation.kernels import Kernels, Part
     from mm.evaluation.physical import Course
 
@@ -32,11 +33,12 @@ MEASUREMENTS = {
     "noise": "how much noise is borne, at 0.05 px × 200 and 0.5 px × 20",
     "static": "nothing moves and only the noise differs, at × 20",
     "gain": "measured output motion over the true one, for motion of the whole frame",
+    "frequency": "the same of up to 1 px, by the spatial frequency of what moves",
     "kernels": "linear kernels that the encoder's channels are nearest to",
     "physical": "the irregular motion of a shaken object, recovered from the magnified clip",
 }
-WITH_LEVELS = ("subpixel", "noise", "static", "gain")
-WITH_FACTORS = ("gain", "physical")
+WITH_LEVELS = ("subpixel", "noise", "static", "gain", "frequency")
+WITH_FACTORS = ("gain", "frequency", "physical")
 WITH_CLIPS = ("subpixel", "noise", "static")
 IN_FIGURE_8 = ("subpixel", "noise")  # the paper's a; b and c
 FIGURE_8 = "figure8.png"
@@ -88,10 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     levels.add_argument(
         "--levels",
         metavar="X,…",
-        help="other than the protocol's: input motion in px (subpixel, gain); noise factors (noise, static)",
+        help="other than the protocol's: input motion in px (subpixel, gain, frequency); "
+        "noise factors (noise, static)",
     )
     levels.add_argument(
-        "--factors", metavar="X,…", help="other than the protocol's: several for gain, one for physical"
+        "--factors",
+        metavar="X,…",
+        help="other than the protocol's: several for gain and frequency, one for physical",
     )
     levels.add_argument(
         "--rounding",
@@ -250,6 +255,8 @@ def run(args: argparse.Namespace) -> None:
 def _job(setup: _Setup) -> _Job:
     if setup.args.measurement == "gain":
         return _gain(setup)
+    if setup.args.measurement == "frequency":
+        return _frequency(setup)
     if setup.args.measurement == "kernels":
         return _kernels(setup)
     if setup.args.measurement == "physical":
@@ -311,6 +318,37 @@ def _gain(setup: _Setup) -> _Job:
 
     steps = len(levels) * len(contents) * args.count * len(setup.renderers)
     return _Job(steps, measure, _write_rows, _tell_rows)
+
+
+def _frequency(setup: _Setup) -> _Job:
+    from mm.evaluation.content import picture
+    from mm.evaluation.figures import draw_frequency
+    from mm.evaluation.frequency import FACTORS, MOTIONS, OUTPUTS, compare_frequency, responses_csv
+    from mm.evaluation.protocol import gain_levels
+
+    args = setup.args
+    levels = gain_levels(setup.levels or MOTIONS, setup.factors or FACTORS, OUTPUTS)
+    reach = max(max(level.motion, level.output_motion) for level in levels)
+
+    def measure(advance: Advance) -> list[Response]:
+        return compare_frequency(
+            levels,
+            lambda index: picture(setup.pictures, *setup.size, args.seed, index, reach),
+            setup.on_pairs,
+            count=args.count,
+            seed=args.seed,
+            renderers=setup.renderers,
+            device=setup.device,
+            rounding=args.rounding,
+            advance=advance,
+        )
+
+    def write(folder: Path, found: list[Response]) -> list[str]:
+        (folder / "frequency.csv").write_text(responses_csv(found), encoding="utf-8")
+        draw_frequency(folder / "frequency.png", found)
+        return ["frequency.csv", "frequency.png"]
+
+    return _Job(len(levels) * args.count * len(setup.renderers), measure, write, _tell_frequency)
 
 
 def _kernels(setup: _Setup) -> _Job:
@@ -541,9 +579,32 @@ def _best(metric: str, line: dict[str, Row]) -> str | None:
 
 
 def _cell(metric: str, row: Row, best: bool) -> str:
-    mean, deviation = getattr(row, metric), getattr(row, f"{metric}_std")
-    text = f"{mean:.3f}" if deviation != deviation else f"{mean:.3f} ± {deviation:.3f}"
+    text = _told(getattr(row, metric), getattr(row, f"{metric}_std"))
     return f"[bold]{text}[/]" if best else text
+
+
+def _tell_frequency(console: Any, found: list[Response]) -> None:
+    from rich.table import Table
+
+    from mm.evaluation.frequency import bands
+
+    for renderer, level in dict.fromkeys((each.renderer, each.level) for each in found):
+        what = f"change shown over true change, {level.motion:g} px × {level.factor:g}, {renderer} renderer"
+        console.print(f"\n{what}; mean ± deviation over scenes", soft_wrap=True)
+        shown = [each for each in found if (each.renderer, each.level) == (renderer, level)]
+        table = Table()
+        for name in ("cycles/px", *(each.method for each in shown)):
+            table.add_column(name, justify="right")
+        for place, (low, high) in enumerate(bands()):
+            table.add_row(
+                f"{low:g} – {high:g}",
+                *(_told(each.gains[place].mean, each.gains[place].deviation) for each in shown),
+            )
+        console.print(table)
+
+
+def _told(mean: float, deviation: float) -> str:
+    return f"{mean:.3f}" if math.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
 
 
 def _tell_kernels(console: Any, found: dict[str, dict[Part, Kernels]]) -> None:
@@ -565,8 +626,7 @@ def _tell_physical(console: Any, courses: list[Course]) -> None:
     from mm.evaluation.physical import summarise
 
     def told(spread: Spread, scenes: int) -> str:
-        mean, deviation = spread.mean, spread.deviation
-        text = f"{mean:.3f}" if math.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
+        text = _told(spread.mean, spread.deviation)
         return text if spread.count == scenes else f"{text} in {spread.count} of {scenes} scenes"
 
     table = Table()

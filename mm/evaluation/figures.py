@@ -1,4 +1,4 @@
-"""The measurements as pictures: panels as in the paper's Figures 8, 9 and 10, and the gain."""
+"""The measurements as pictures: panels as in the paper's Figures 8, 9 and 10, and gains."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from mm.evaluation.comparison import Row
 from mm.evaluation.contenders import BASELINE
+from mm.evaluation.frequency import Response, bands
 from mm.evaluation.kernels import Kernels, Part
 from mm.evaluation.physical import Course
 from mm.evaluation.protocol import NOISE_CASES
@@ -116,6 +117,35 @@ def draw_gain(path: Path, rows: Sequence[Row]) -> None:
     for axis in axes[-1]:
         axis.set_xlabel("true output motion / px")
     axes[0][0].legend(fontsize=8, ncols=2)
+    figure.savefig(path)
+
+
+def draw_frequency(path: Path, responses: Sequence[Response]) -> None:
+    """Draw the gain against the spatial frequency, a curve a method.
+
+    Args:
+        path: a PNG.
+        responses: one row of panels for each renderer, one column for each level.
+    """
+    renderers = list(dict.fromkeys(each.renderer for each in responses))
+    levels = list(dict.fromkeys(each.level for each in responses))
+    middles = [(low + high) / 2 for low, high in bands()]
+    figure = _figure(len(renderers), len(levels))
+    axes = figure.subplots(len(renderers), len(levels), squeeze=False, sharex=True, sharey=True)
+    for axis_row, renderer in zip(axes, renderers, strict=True):
+        for axis, level in zip(axis_row, levels, strict=True):
+            for each in responses:
+                if (each.renderer, each.level) == (renderer, level):
+                    style = {"color": "0.4", "linestyle": "--"} if each.method == BASELINE else {}
+                    mean, deviation = [g.mean for g in each.gains], [g.deviation for g in each.gains]
+                    _draw_curve(axis, middles, mean, deviation, label=each.method, **style)
+            axis.axhline(1, color="0.5", lw=0.8)
+            axis.grid(alpha=0.3)
+            axis.set_title(f"{level.motion:g} px × {level.factor:g}, {renderer} renderer", fontsize=10)
+        axis_row[0].set_ylabel("change shown over true change")
+    for axis in axes[-1]:
+        axis.set_xlabel("spatial frequency / cycles per px")
+    axes[0][0].legend(fontsize=8)
     figure.savefig(path)
 
 

@@ -9,9 +9,11 @@ true frame, which shares no code with either renderer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from mm.evaluation.comparison import Row, Spread, batches, check_count
 from mm.evaluation.contenders import Contender
@@ -56,34 +58,20 @@ def compare_gain(
     """
     check_count(count)
     found: dict[tuple[str, str, str, Level], list[float]] = {}
-    towards = torch.tensor(DIRECTIONS, dtype=torch.float64)
     for kind, scenes in contents.items():
-        for index in range(count):
-            content = scenes(index)
-            for renderer in renderers:
-                shown = stage(renderer, content, device)
-                rest = shown.frames(torch.zeros(1, 1, 2, dtype=torch.float64))
-                moved = {
-                    motion: shown.frames(towards[:, None] * motion)
-                    for motion in dict.fromkeys(
-                        value for each in levels for value in (each.motion, each.output_motion)
-                    )
-                }
-                for some in batches(levels, (content.size[0] * len(DIRECTIONS), content.size[1]), device):
-                    b = torch.cat([moved[level.motion] for level in some])
-                    a = rest.expand_as(b)
-                    a, b = (
-                        record_frames(frames, 0.0, seeded(seed, index, stream), rounding).to(device)
-                        for frames, stream in ((a, 21), (b, 22))
-                    )
-                    factor = torch.tensor([level.factor for level in some]).repeat_interleave(len(DIRECTIONS))
-                    for method in methods:
-                        output = method.magnify(a, b, factor.to(device)).unflatten(0, (len(some), -1))
-                        for level, frames in zip(some, output, strict=True):
-                            gain = _gain(moved[level.output_motion].to(device), frames, level)
-                            found.setdefault((kind, renderer, method.name, level), []).append(gain)
-                    for _ in some:
-                        advance()
+        for shown in whole_frames(
+            levels,
+            scenes,
+            methods,
+            count=count,
+            seed=seed,
+            renderers=renderers,
+            device=device,
+            rounding=rounding,
+            advance=advance,
+        ):
+            gain = _gain(shown.truth, shown.output, shown.level)
+            found.setdefault((kind, shown.renderer, shown.method, shown.level), []).append(gain)
     rows = []
     for (kind, renderer, name, level), gains in sorted(
         found.items(), key=lambda item: _order(item[0], list(contents), renderers, methods, levels)
@@ -107,7 +95,63 @@ def compare_gain(
     return rows
 
 
-def _gain(truth: torch.Tensor, output: torch.Tensor, level: Level) -> float:
+class Shown(NamedTuple):
+    """What a method made of one scene at one level, whose whole frame moves in each of :data:`DIRECTIONS`."""
+
+    renderer: str
+    method: str
+    level: Level
+    rest: Tensor
+    """(1, 3, H, W) in [0, 1]: nothing has moved yet, not rounded."""
+    truth: Tensor
+    """(4, 3, H, W): the output motion, not rounded."""
+    output: Tensor
+    """(4, 3, H, W)."""
+
+
+def whole_frames(
+    levels: Sequence[Level],
+    scenes: Callable[[int], Content],
+    methods: Sequence[Contender],
+    *,
+    count: int,
+    seed: int,
+    renderers: Sequence[str],
+    device: torch.device,
+    rounding: Rounding,
+    advance: Callable[[], None],
+) -> Iterator[Shown]:
+    """Yield what each method makes of each scene, scene by scene; arguments as of :func:`compare_gain`."""
+    towards = torch.tensor(DIRECTIONS, dtype=torch.float64)
+    for index in range(count):
+        content = scenes(index)
+        for renderer in renderers:
+            shown = stage(renderer, content, device)
+            rest = shown.frames(torch.zeros(1, 1, 2, dtype=torch.float64))
+            moved = {
+                motion: shown.frames(towards[:, None] * motion)
+                for motion in dict.fromkeys(
+                    value for each in levels for value in (each.motion, each.output_motion)
+                )
+            }
+            for some in batches(levels, (content.size[0] * len(DIRECTIONS), content.size[1]), device):
+                b = torch.cat([moved[level.motion] for level in some])
+                a = rest.expand_as(b)
+                a, b = (
+                    record_frames(frames, 0.0, seeded(seed, index, stream), rounding).to(device)
+                    for frames, stream in ((a, 21), (b, 22))
+                )
+                factor = torch.tensor([level.factor for level in some]).repeat_interleave(len(DIRECTIONS))
+                for method in methods:
+                    output = method.magnify(a, b, factor.to(device)).unflatten(0, (len(some), -1))
+                    for level, frames in zip(some, output, strict=True):
+                        truth = moved[level.output_motion]
+                        yield Shown(renderer, method.name, level, rest.to(device), truth.to(device), frames)
+                for _ in some:
+                    advance()
+
+
+def _gain(truth: Tensor, output: Tensor, level: Level) -> float:
     """Return the mean gain over the directions, of outputs (4, 3, H, W) and the true frames.
 
     Registered with the truth: what a method that is right has left over is small, and small displacements

@@ -94,18 +94,20 @@ def static_levels(noises: tuple[float, ...] = STATIC_NOISE_FACTORS) -> list[Leve
 
 
 def gain_levels(
-    motions: tuple[float, ...] = GAIN_MOTIONS, factors: tuple[float, ...] = GAIN_FACTORS
+    motions: tuple[float, ...] = GAIN_MOTIONS,
+    factors: tuple[float, ...] = GAIN_FACTORS,
+    outputs: tuple[float, float] = GAIN_OUTPUTS,
 ) -> list[Level]:
-    """Return every motion at every factor whose product lies within :data:`GAIN_OUTPUTS`.
+    """Return every motion at every factor whose product lies within ``outputs``, px.
 
     Raises:
         InputError: for a motion or factor that is not above 0, or if no product lies within.
     """
     for motion in motions:
-        _check("motion", motion, 0.001, GAIN_OUTPUTS[1], "px")
+        _check("motion", motion, 0.001, outputs[1], "px")
     for factor in factors:
         _check("factor", factor, 0.0, 10000.0, "times")
-    least, most = GAIN_OUTPUTS
+    least, most = outputs
     # Rounding must not decide whether 0.3 px × 100 is 30 px.
     levels = [Level(m, f) for f in factors for m in motions if least * 0.999 <= m * f <= most * 1.001]
     if not levels:

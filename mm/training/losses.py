@@ -131,7 +131,7 @@ def amplitude(prediction: Tensor, target: Tensor, reference: Tensor, change: Ten
     of the change that the output shows; where that is small against the picture's own contrast it is the gain
     g of the motion. It is blurred because a network that works at half the resolution cannot show the change
     of the finest detail: with c in place of c̄, all else in a sharp frame had to move too far to make up for
-    that (measured: 1.2 to 1.3 from 0.02 to 0.2 cycles/px, 0.75 above 0.3).
+    that (``mm evaluate frequency``).
 
     A distance between pictures prefers a motion that is too short to one that may be wrong, so what is hard
     to see is moved too little in every sample alike. A window's g averages over a thousand pixels: their

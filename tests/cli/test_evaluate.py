@@ -165,6 +165,17 @@ def test_gain(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str])
     assert "gain on patterns, fourier renderer" in capsys.readouterr().out
 
 
+def test_frequency(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = evaluate("frequency", tmp_path, weights, "--levels", "0.05,0.1,0.5")
+    assert {(row["motion"], row["factor"]) for row in rows} == {("0.05", "10"), ("0.1", "10")}
+    assert len(rows) == 2 * 2 * 2 * 7
+    assert all(row["gain_std"] == "" for row in rows if row["scenes"] == "1")
+    assert is_a_picture(tmp_path / "frequency.png")
+    told = capsys.readouterr().out
+    assert "change shown over true change, 0.1 px × 10, project renderer" in told
+    assert "0.02 – 0.05" in told
+
+
 def test_kernels(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = evaluate("kernels", tmp_path, weights)
     assert [(row["part"], row["channel"]) for row in rows] == [
@@ -304,8 +315,11 @@ def test_an_earlier_runs_table_never_stands_beside_new_settings(
         (["noise", "--seed", "-1"], "--seed must be at least 0, got -1"),
         (["static", "--levels", "0.1,much"], "--levels is numbers with commas between them"),
         (["static", "--levels", "-2"], "noise factor must be between 0 and 1000, got -2"),
-        (["subpixel", "--factors", "2"], "--factors is for gain, physical; subpixel has none"),
-        (["kernels", "--levels", "2"], "--levels is for subpixel, noise, static, gain; kernels has none"),
+        (["subpixel", "--factors", "2"], "--factors is for gain, frequency, physical; subpixel has none"),
+        (
+            ["kernels", "--levels", "2"],
+            "noise, static, gain, frequency; kernels has none",
+        ),
         (["gain", "--pairs"], "--pairs is for subpixel, noise, static; gain has no clips, leave it out"),
         (
             ["static", "--pairs", "--methods", "acceleration"],
@@ -318,6 +332,7 @@ def test_an_earlier_runs_table_never_stands_beside_new_settings(
         (["physical", "--factors", "2,5"], "physical is measured at one factor, got 2,5"),
         (["physical", "--factors", "1e4"], "factor must be above 0 and at most 300"),
         (["gain", "--levels", "20", "--factors", "20"], "gives an output motion of 0.1 to 30 px"),
+        (["frequency", "--levels", "1"], "gives an output motion of 0.1 to 1 px"),
         (["gain", "--device", "warp"], "warp"),
         (
             ["gain", "--photographs", "nowhere"],

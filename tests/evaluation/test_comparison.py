@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kornia.filters import gaussian_blur2d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from mm.errors import InputError
 from mm.evaluation.comparison import COLUMNS, Row, Spread, agreement, compare, read_csv, to_csv
 from mm.evaluation.contenders import Baseline, Contender, Filtered
 from mm.evaluation.content import Content, Pictures, crowded, pattern, picture
+from mm.evaluation.frequency import bands, compare_frequency, responses_csv
 from mm.evaluation.gain import DIRECTIONS, compare_gain
 from mm.evaluation.oscillation import BAND, FRAMES, MIDDLE
 from mm.evaluation.protocol import Level, noise_levels, static_levels, subpixel_levels
@@ -397,6 +399,49 @@ def test_a_scene_without_texture_is_counted_out() -> None:
     )
     assert rows[0].gain_scenes == 0
     assert math.isnan(rows[0].gain)
+
+
+# --- by frequency ----------------------------------------------------------------------------------------
+
+
+def test_frequency_of_right_idle_and_coarse_alone(pictures: Pictures) -> None:
+    """One of the methods moves what is coarse and leaves the detail where it was."""
+    levels = [Level(0.05, 10.0), Level(0.1, 2.0)]
+    content = picture(pictures, 96, 96, 0, 0, 1.0)
+    towards = torch.tensor(DIRECTIONS, dtype=torch.float64)[:, None]
+    right, coarse = [], []
+    for renderer in RENDERERS:
+        shown = stage(renderer, content)
+        still = shown.frames(0 * towards)
+        for level in levels:
+            moved = shown.frames(towards * level.output_motion)
+            right += moved
+            coarse += still + gaussian_blur2d(moved - still, (13, 13), (2.0, 2.0))
+    found = compare_frequency(
+        levels,
+        lambda index: content,
+        [Baseline(), Scripted(right, "right"), Scripted(coarse, "coarse")],
+        count=1,
+        seed=0,
+        renderers=RENDERERS,
+        device=CPU,
+    )
+    assert [each.method for each in found] == ["input", "right", "coarse"] * len(levels) * len(RENDERERS)
+    for each in found:
+        gains = [spread.mean for spread in each.gains]
+        if each.method == "right":
+            assert gains == pytest.approx([1] * len(gains), abs=1e-5)
+        elif each.method == "coarse":
+            # What a Gaussian of 2 px lets through at a band's edges.
+            for gain, (low, high) in zip(gains, bands(), strict=True):
+                least, most = (math.exp(-2 * (2 * math.pi * f) ** 2) for f in (high, low))
+                assert least - 0.03 <= gain <= most + 0.03
+        else:
+            # Where the picture has texture; rounding moves the rest.
+            assert gains[2:4] == pytest.approx([1 / each.level.factor] * 2, abs=0.05)
+    lines = responses_csv(found).splitlines()
+    assert len(lines) == 1 + len(found) * len(bands())
+    assert lines[1].startswith("fourier,input,0.05,10,0,0.02,")
 
 
 def row(renderer: str, method: str, ssim: float, motion: float = 1.0, gain: float = math.nan) -> Row:

@@ -32,7 +32,14 @@ PUBLIC = {
         "recipe_index",
     },
     "mm.temporal": {"FILTERS", "Aligned", "Band", "TemporalFilter", "from_band", "make_filter"},
-    "mm.metrics": {"LocalDisplacement", "local_displacement", "measure_displacement", "motion_gain"},
+    "mm.metrics": {
+        "BANDS",
+        "LocalDisplacement",
+        "gain_by_frequency",
+        "local_displacement",
+        "measure_displacement",
+        "motion_gain",
+    },
     "mm.video": {
         "Chunk",
         "ClipInfo",
