@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mm.cli.compare_files import INPUT, PAGE, VIDEO, write
 from mm.cli.compare_setup import Contender, Setup, as_typed, checked
-from mm.cli.notices import refusals_as_lines, warnings_as_lines
+from mm.cli.notices import rate, refusals_as_lines, warnings_as_lines
 from mm.errors import ClipWarning, InputError
 from mm.methods import clip
 from mm.methods.presets import PRESETS
@@ -205,7 +205,7 @@ def _place(setup: Setup, found: MotionMap, missing: str) -> tuple[Place, str]:
         chosen += " No motion was found that could be told from noise."
     height, width = setup.size
     if setup.size != (setup.info.height, setup.info.width):
-        chosen += f" Below, px are those of the clips, which are {width}×{height} px."
+        chosen += f" Px on the pictures are those of the clips, which are {width}×{height} px."
     across, down = width / setup.info.width, height / setup.info.height
 
     def scaled(position: int, ratio: float, limit: int) -> int:
@@ -277,10 +277,7 @@ def _magnify(setup: Setup, contender: Contender, said: dict[str, type[Warning]])
         warnings.warn(f"{contender.name} did not work: {failure}", stacklevel=2)
         return Method(contender.name, failure, worked=False, notes=tuple(notes))
     if not args.quiet:
-        print(
-            f"{contender.name}: {report.frames} frames in {report.seconds:.1f} s, "
-            f"{report.speed:.2g} frames a second"
-        )
+        print(f"{contender.name}: {report.frames} frames in {report.seconds:.1f} s, {rate(report.speed)}")
     return Method(
         contender.name,
         report.method,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from mm.cli.notices import warnings_as_lines
+from mm.cli.notices import rate, warnings_as_lines
 from mm.errors import InputError
 from mm.methods import clip
 from mm.methods.options import split
@@ -161,7 +161,7 @@ def summary(report: clip.ClipReport) -> list[str]:
     lines = [
         f"{report.target}: {report.frames} frames of {width}×{height} px at {report.rate:.4g} a second",
         report.method,
-        f"{report.seconds:.1f} s, {report.speed:.2g} frames a second",
+        f"{report.seconds:.1f} s, {rate(report.speed)}",
     ]
     columns, rows = report.padding
     if columns or rows:

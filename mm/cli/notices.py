@@ -12,6 +12,12 @@ from typing import Any
 from mm.errors import InputError
 
 
+def rate(frames_a_second: float) -> str:
+    """Return a speed in words: three hundred and forty is 340, and not 3.4e+02."""
+    digits = f"{frames_a_second:.0f}" if frames_a_second >= 10 else f"{frames_a_second:.2g}"
+    return f"{digits} frames a second"
+
+
 @contextlib.contextmanager
 def warnings_as_lines() -> Iterator[None]:
     """Within this context a ``UserWarning`` is one line, ``mm: warning: …``; others are left as they are."""

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     # A run must not wait for a login; what it writes can be uploaded later.
     os.environ.setdefault("WANDB_MODE", "offline")
 
-    from mm.sweeps import Results, read_sweep, trial_values
+    from mm.sweeps import Results, read_sweep, started_by, trial_values
 
     sweep = read_sweep(args.file)
     method = args.method or sweep.method
@@ -95,6 +95,9 @@ def run(args: argparse.Namespace) -> int:
 
     parts = check_runs(sweep, trial_values(sweep, method, args.seed, 0), args.fit)
     check_metric(sweep, parts)
+    left_out = started_by(sweep)
+    if left_out:
+        print(f"of {sweep.path}'s command, what starts mm fit is for the agent and left out: {left_out}")
     if sweep.early_terminate:
         print("early_terminate needs W&B's server: every trial runs to its end")
 
@@ -228,7 +231,7 @@ class _Work:
 
     def begun(self, trial: int) -> None:
         values = ", ".join(f"{n.rpartition('.')[2]} {_short(v)}" for n, v in self.values(trial).items())
-        print(f"trial {trial}: {values}", flush=True)
+        print(f"trial {trial}: {values}; what it says: {self.place(trial) / OUTPUT}", flush=True)
         output = self.place(trial) / OUTPUT
         self.before[trial] = output.stat().st_size if output.exists() else 0
 

@@ -5,7 +5,7 @@ values, ``agent`` makes its command line as W&B's agent does, ``running`` runs s
 ``results`` keeps the table. Nothing here knows what a trial trains: the command line joins the two.
 """
 
-from mm.sweeps.agent import fit_options, flags
+from mm.sweeps.agent import fit_options, flags, started_by
 from mm.sweeps.definition import Metric, Sweep, read_sweep
 from mm.sweeps.distributions import Distribution, parse_distribution
 from mm.sweeps.draws import grid_size, trial_values
@@ -28,5 +28,6 @@ __all__ = [
     "ranked",
     "read_sweep",
     "run_trials",
+    "started_by",
     "trial_values",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,13 @@ def fit_options(sweep: Sweep, values: Mapping[str, Any]) -> list[str]:
     if other:
         raise InputError(f"{sweep.path}: {other[0]} in the command is not known here; use {ARGUMENTS}")
     return options
+
+
+def started_by(sweep: Sweep) -> str:
+    """Return what starts ``mm fit`` in the file's command, beyond an interpreter; "" if nothing does."""
+    words = list(sweep.command)
+    start = next((at for at, word in enumerate(words[:-1]) if _runs_mm(word) and words[at + 1] == "fit"), 0)
+    return shlex.join(word for word in words[:start] if not word.startswith("${") and word != "-m")
 
 
 def _runs_mm(word: str) -> bool:

@@ -71,7 +71,8 @@ class Band:
                 pass  # One frame has no motion, whatever the filter.
             elif self.filter == "ideal" and frames >= self.min_frames:
                 way_out += ", or take --filter butter, which this clip is long enough for"
-            else:
+            elif 4 * frames >= self.min_frames:
+                # Of less than a quarter of a period nothing could be seen, whatever the filter.
                 causal = "iir-causal" if self.filter == "iir" else "butter-causal"
                 way_out += f", or take --filter {causal}: it needs no look ahead, but lags or leads"
             raise InputError(

@@ -9,7 +9,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from mm.errors import InputError
-from mm.sweeps import Sweep, fit_options, flags, grid_size, read_sweep, trial_values
+from mm.sweeps import Sweep, fit_options, flags, grid_size, read_sweep, started_by, trial_values
 
 WHOLE = {
     "method": "random",
@@ -64,6 +64,18 @@ def test_flags_are_those_of_the_agent():
     values = {"model.loss_weight": 0.1, "n": 3, "deep": True, "word": "{a: 1}", "list": [1, 2], "tiny": 1e-5}
     command = {"args": {name: {"value": value} for name, value in values.items()}}
     assert flags(values) == create_sweep_command_args(command)["args"]
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (["${env}", "${interpreter}", "-m"], ""),
+        (["nice", "-n", "10"], "nice -n 10"),
+        (["${env}", "sh", "-c", 'exec "$@"', "sh", "python", "-m"], "sh -c 'exec \"$@\"' sh python"),
+    ],
+)
+def test_what_starts_mm_fit_is_told(sweep, before, said):
+    assert started_by(sweep(command=[*before, "mm", "fit", "${args}"])) == said
 
 
 def test_fit_options_are_what_follows_fit_in_the_command(sweep):

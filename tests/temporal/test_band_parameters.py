@@ -57,6 +57,11 @@ def test_the_causal_filter_that_a_short_clip_is_told_of_takes_it(name: str) -> N
     assert make_filter(causal, 0.4, 3.0, 30.0).filter_all(clip).shape == clip.shape
 
 
+def test_no_filter_is_offered_where_next_to_nothing_of_a_period_is_there() -> None:
+    with pytest.raises(InputError, match=r"2 frames .*; give a longer clip$"):
+        make_filter("butter", 2.0, 4.0, 30.0).filter_all(torch.zeros(2, 1))
+
+
 def test_a_clip_too_short_for_ideal_is_told_of_butter_if_that_takes_it() -> None:
     clip = torch.zeros(29, 1)
     with pytest.raises(InputError, match="--filter butter, which this clip is long enough for"):
