@@ -24,7 +24,7 @@ from common import Report, networks
 from torch import Tensor
 
 from mm.evaluation import noise, random_texture, soft_mask, subpixel
-from mm.evaluation.comparison import Row, compare
+from mm.evaluation.comparison import Conditions, Row, compare
 from mm.evaluation.contenders import BASELINE, Contender, Filtered, Network, contenders
 from mm.evaluation.content import Pictures
 from mm.evaluation.figures import draw_figure8
@@ -72,10 +72,7 @@ for test, name, values in ((subpixel, "subpixel", MOTIONS), (noise, "noise", NOI
         test.levels(values),
         lambda index, test=test: test.scene(pictures, *SIZE, 2, index),
         methods,
-        count=SCENES,
-        seed=2,
-        renderers=("fourier",),
-        device=device,
+        Conditions(SCENES, seed=2, renderers=("fourier",), device=device),
     )
 
 # %% [markdown]

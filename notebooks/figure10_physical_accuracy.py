@@ -21,6 +21,7 @@ from scipy.signal import butter, sosfiltfilt
 from torch import Tensor
 
 from mm.evaluation import random_texture, soft_mask
+from mm.evaluation.comparison import Conditions
 from mm.evaluation.contenders import Baseline, Network
 from mm.evaluation.content import Pictures
 from mm.evaluation.physical import FPS, compare_physical
@@ -59,10 +60,7 @@ courses = {
         Pictures(photograph, cutout),
         SIZE,
         methods,
-        count=1,
-        seed=4,
-        renderers=("fourier",),
-        device=torch.device("cpu"),
+        Conditions(1, seed=4, renderers=("fourier",), device=torch.device("cpu")),
         factor=FACTOR,
         noise=noise,
         frames=FRAMES,

@@ -21,7 +21,7 @@ from mm.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from mm.evaluation.comparison import Row, Spread
+    from mm.evaluation.comparison import Conditions, Row, Spread
     from mm.evaluation.contenders import Contender, Filtered
     from mm.evaluation.content import Content, Pictures
     from mm.evaluation.frequency import Response
@@ -128,6 +128,14 @@ class _Setup:
     pictures: Pictures
     renderers: tuple[str, ...]
     device: torch.device
+
+    @property
+    def conditions(self) -> Conditions:
+        from mm.evaluation.comparison import Conditions
+
+        return Conditions(
+            self.args.count, self.args.seed, self.renderers, self.device, rounding=self.args.rounding
+        )
 
     @property
     def on_pairs(self) -> list[Contender]:
@@ -278,11 +286,7 @@ def _against_truth(setup: _Setup) -> _Job:
             levels,
             lambda index: test.scene(setup.pictures, *setup.size, args.seed, index),
             setup.methods,
-            count=args.count,
-            seed=args.seed,
-            renderers=setup.renderers,
-            device=setup.device,
-            rounding=args.rounding,
+            setup.conditions,
             gain=args.measurement == "subpixel" and not args.no_gain,
             advance=advance,
         )
@@ -308,11 +312,7 @@ def _gain(setup: _Setup) -> _Job:
             levels,
             contents,
             setup.on_pairs,
-            count=args.count,
-            seed=args.seed,
-            renderers=setup.renderers,
-            device=setup.device,
-            rounding=args.rounding,
+            setup.conditions,
             advance=advance,
         )
 
@@ -335,11 +335,7 @@ def _frequency(setup: _Setup) -> _Job:
             levels,
             lambda index: picture(setup.pictures, *setup.size, args.seed, index, reach),
             setup.on_pairs,
-            count=args.count,
-            seed=args.seed,
-            renderers=setup.renderers,
-            device=setup.device,
-            rounding=args.rounding,
+            setup.conditions,
             advance=advance,
         )
 
@@ -398,12 +394,8 @@ def _physical(setup: _Setup) -> _Job:
             setup.pictures,
             setup.size,
             setup.on_pairs,
-            count=args.count,
-            seed=args.seed,
-            renderers=setup.renderers,
-            device=setup.device,
+            setup.conditions,
             factor=factors[0],
-            rounding=args.rounding,
             advance=advance,
         )
 

@@ -66,6 +66,31 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """What a comparison keeps the same for all levels and methods.
+
+    Attributes:
+        count: of scenes.
+        seed: of the noise and the rounding.
+        renderers: names.
+        device: where the methods are.
+        rounding: of the frames that the methods are given: see :func:`~mm.evaluation.protocol.record_frames`.
+
+    Raises:
+        InputError: for a count below 1.
+    """
+
+    count: int
+    seed: int
+    renderers: Sequence[str]
+    device: torch.device
+    rounding: Rounding = "random"
+
+    def __post_init__(self) -> None:
+        check_count(self.count)
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of a measurement's table.
 
@@ -113,12 +138,8 @@ def compare(
     levels: Sequence[Level],
     scenes: Callable[[int], Content],
     methods: Sequence[Contender | Filtered],
+    conditions: Conditions,
     *,
-    count: int,
-    seed: int,
-    renderers: Sequence[str],
-    device: torch.device,
-    rounding: Rounding = "random",
     gain: bool = False,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Row]:
@@ -133,25 +154,18 @@ def compare(
         levels: what to measure at.
         scenes: scene by number.
         methods: side by side.
-        count: of scenes.
-        seed: of the noise and the rounding.
-        renderers: names.
-        device: where the methods are.
-        rounding: as in :func:`mm.evaluation.protocol.record_frames`.
+        conditions: scenes, renderers, device.
         gain: whether to measure the motion gain too (registration of windows: as much work as the network's).
         advance: called once for each scene × renderer × level.
 
     Returns:
         renderer by renderer, method by method, in the order of the levels.
-
-    Raises:
-        InputError: for a count below 1.
     """
-    check_count(count)
+    seed, device, rounding = conditions.seed, conditions.device, conditions.rounding
     found: dict[tuple[str, str, Level], list[tuple[float, float, float]]] = defaultdict(list)
-    for index in range(count):
+    for index in range(conditions.count):
         content = scenes(index)
-        for renderer in renderers:
+        for renderer in conditions.renderers:
             shown = stage(renderer, content, device)
             rendered = {
                 case: shown.frames(_moved(content, case, (0.0, 1.0, case[1])))
@@ -187,7 +201,7 @@ def compare(
                 for _ in some:
                     advance()
     rows = []
-    for renderer in renderers:
+    for renderer in conditions.renderers:
         for method in methods:
             for level in levels:
                 ssims, psnrs, gains = zip(*found[renderer, method.name, level], strict=True)
@@ -201,7 +215,7 @@ def compare(
                         level.motion,
                         level.factor,
                         level.noise,
-                        count,
+                        conditions.count,
                         ssim.mean,
                         ssim.deviation,
                         psnr.mean,

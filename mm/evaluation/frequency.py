@@ -11,13 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
-
-from mm.evaluation.comparison import Spread, check_count
+from mm.evaluation.comparison import Conditions, Spread
 from mm.evaluation.contenders import Contender
 from mm.evaluation.content import Content
 from mm.evaluation.gain import whole_frames
-from mm.evaluation.protocol import Level, Rounding
+from mm.evaluation.protocol import Level
 from mm.metrics import BANDS, gain_by_frequency
 
 MOTIONS, FACTORS = (0.05,), (10.0,)
@@ -46,12 +44,8 @@ def compare_frequency(
     levels: Sequence[Level],
     scenes: Callable[[int], Content],
     methods: Sequence[Contender],
+    conditions: Conditions,
     *,
-    count: int,
-    seed: int,
-    renderers: Sequence[str],
-    device: torch.device,
-    rounding: Rounding = "random",
     advance: Callable[[], None] = lambda: None,
 ) -> list[Response]:
     """Measure how much each method shows at each level, band by band; arguments as of ``gain.compare_gain``.
@@ -59,21 +53,13 @@ def compare_frequency(
     Returns:
         renderer by renderer, level by level, in the order of the methods.
     """
-    check_count(count)
     found: dict[tuple[str, Level, str], list[list[float]]] = {
-        (renderer, level, method.name): [] for renderer in renderers for level in levels for method in methods
+        (renderer, level, method.name): []
+        for renderer in conditions.renderers
+        for level in levels
+        for method in methods
     }
-    for shown in whole_frames(
-        levels,
-        scenes,
-        methods,
-        count=count,
-        seed=seed,
-        renderers=renderers,
-        device=device,
-        rounding=rounding,
-        advance=advance,
-    ):
+    for shown in whole_frames(levels, scenes, methods, conditions, advance=advance):
         gains = gain_by_frequency(shown.rest.expand_as(shown.truth), shown.output, shown.truth)
         found[shown.renderer, shown.level, shown.method].append(gains.tolist())
     return [

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mm.evaluation.comparison import Row, Spread, batches, check_count
+from mm.evaluation.comparison import Conditions, Row, Spread, batches
 from mm.evaluation.contenders import Contender
 from mm.evaluation.content import Content
-from mm.evaluation.protocol import Level, Rounding, record_frames, seeded
+from mm.evaluation.protocol import Level, record_frames, seeded
 from mm.evaluation.renderers import stage
 from mm.metrics import measure_displacement
 
@@ -31,50 +31,31 @@ def compare_gain(
     levels: Sequence[Level],
     contents: dict[str, Callable[[int], Content]],
     methods: Sequence[Contender],
+    conditions: Conditions,
     *,
-    count: int,
-    seed: int,
-    renderers: Sequence[str],
-    device: torch.device,
-    rounding: Rounding = "random",
     advance: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """Measure the gain of each method at each level; the other arguments as of :func:`~.comparison.compare`.
+    """Measure the gain of each method at each level.
 
     Args:
         levels: motions and factors.
         contents: kind of content -> scene by number.
         methods: side by side.
-        count: scenes of each kind.
-        seed: of the rounding.
-        renderers: names.
-        device: where the methods are.
-        rounding: of the frames that the methods are given.
+        conditions: scenes of each kind, renderers, device.
         advance: called once for each content × scene × renderer × level.
 
     Returns:
         content by content, renderer by renderer, method by method, in the order of the levels. A scene's gain
         is the mean over the four directions.
     """
-    check_count(count)
     found: dict[tuple[str, str, str, Level], list[float]] = {}
     for kind, scenes in contents.items():
-        for shown in whole_frames(
-            levels,
-            scenes,
-            methods,
-            count=count,
-            seed=seed,
-            renderers=renderers,
-            device=device,
-            rounding=rounding,
-            advance=advance,
-        ):
+        for shown in whole_frames(levels, scenes, methods, conditions, advance=advance):
             gain = _gain(shown.truth, shown.output, shown.level)
             found.setdefault((kind, shown.renderer, shown.method, shown.level), []).append(gain)
     rows = []
     for (kind, renderer, name, level), gains in sorted(
-        found.items(), key=lambda item: _order(item[0], list(contents), renderers, methods, levels)
+        found.items(), key=lambda item: _order(item[0], list(contents), conditions.renderers, methods, levels)
     ):
         spread = Spread.of_measured(gains)
         rows.append(
@@ -86,7 +67,7 @@ def compare_gain(
                 level.motion,
                 level.factor,
                 level.noise,
-                count,
+                conditions.count,
                 gain=spread.mean,
                 gain_std=spread.deviation,
                 gain_scenes=spread.count,
@@ -113,19 +94,16 @@ def whole_frames(
     levels: Sequence[Level],
     scenes: Callable[[int], Content],
     methods: Sequence[Contender],
+    conditions: Conditions,
     *,
-    count: int,
-    seed: int,
-    renderers: Sequence[str],
-    device: torch.device,
-    rounding: Rounding,
     advance: Callable[[], None],
 ) -> Iterator[Shown]:
     """Yield what each method makes of each scene, scene by scene; arguments as of :func:`compare_gain`."""
+    seed, device, rounding = conditions.seed, conditions.device, conditions.rounding
     towards = torch.tensor(DIRECTIONS, dtype=torch.float64)
-    for index in range(count):
+    for index in range(conditions.count):
         content = scenes(index)
-        for renderer in renderers:
+        for renderer in conditions.renderers:
             shown = stage(renderer, content, device)
             rest = shown.frames(torch.zeros(1, 1, 2, dtype=torch.float64))
             moved = {

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.comparison import Spread, check_count
+from mm.evaluation.comparison import Conditions, Spread
 from mm.evaluation.contenders import Contender, Network, Registered
 from mm.evaluation.content import Content, Pictures, lone_object
-from mm.evaluation.protocol import MAX_MOTION, Rounding, record_frames, seeded
+from mm.evaluation.protocol import MAX_MOTION, record_frames, seeded
 from mm.evaluation.renderers import stage
 from mm.methods import LearnedMagnifier, Magnifier
 from mm.metrics import measure_displacement
@@ -97,14 +97,10 @@ def compare_physical(
     pictures: Pictures,
     size: tuple[int, int],
     methods: Sequence[Contender],
+    conditions: Conditions,
     *,
-    count: int,
-    seed: int,
-    renderers: Sequence[str],
-    device: torch.device,
     factor: float = FACTOR,
     noise: float = NOISE,
-    rounding: Rounding = "random",
     frames: int = FRAMES,
     advance: Callable[[], None] = lambda: None,
 ) -> list[Course]:
@@ -114,13 +110,9 @@ def compare_physical(
         pictures: where backgrounds and objects come from.
         size: height and width of the frames, px.
         methods: side by side; the input itself shows the motion unmagnified.
-        count: of scenes.
-        seed: of everything random.
-        renderers: names.
-        device: where the methods are.
+        conditions: scenes, renderers, device; the seed is of everything random.
         factor: by which they magnify.
         noise: the protocol's noise factor of the recording.
-        rounding: of the recording.
         frames: of each clip.
         advance: called once for each scene × renderer × method.
 
@@ -130,10 +122,10 @@ def compare_physical(
     Raises:
         InputError: for a factor that is not above 0 or makes the motion too large.
     """
-    check_count(count)
     check_factor(factor)
+    seed, device = conditions.seed, conditions.device
     courses = []
-    for index in range(count):
+    for index in range(conditions.count):
         generator = seeded(seed, index, 31)
         signal = knocks(generator, frames)
         content = lone_object(pictures, *size, seed, index, PEAK * max(factor, 1))
@@ -141,9 +133,9 @@ def compare_physical(
         displacements = torch.zeros(frames, 2, 2, dtype=torch.float64)
         displacements[:, 1] = signal[:, None] * direction
         inside = _inside(content)
-        for renderer in renderers:
+        for renderer in conditions.renderers:
             clean = stage(renderer, content, device).frames(displacements).cpu()
-            recorded = record_frames(clean, noise, seeded(seed, index, 32), rounding)
+            recorded = record_frames(clean, noise, seeded(seed, index, 32), conditions.rounding)
             for method in methods:
                 output = magnified_clip(method, recorded, factor, device)
                 moved = measure_displacement(

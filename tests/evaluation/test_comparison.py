@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.comparison import COLUMNS, Row, Spread, agreement, compare, read_csv, to_csv
+from mm.evaluation.comparison import COLUMNS, Conditions, Row, Spread, agreement, compare, read_csv, to_csv
 from mm.evaluation.contenders import Baseline, Contender, Filtered
 from mm.evaluation.content import Content, Pictures, crowded, pattern, picture
 from mm.evaluation.frequency import bands, compare_frequency, responses_csv
@@ -94,8 +95,9 @@ def measured(
     **options: object,
 ) -> list[Row]:
     scenes = [crowded(pictures, 64, 64, 0, index, 10.0) for index in range(count)]
-    settings = {"count": count, "seed": 0, "renderers": RENDERERS, "device": CPU} | options
-    return compare("test", levels, scenes.__getitem__, methods, **settings)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"seed": 0, "renderers": RENDERERS, "device": CPU} | options
+    gain = settings.pop("gain", False)
+    return compare("test", levels, scenes.__getitem__, methods, Conditions(count, **settings), gain=gain)
 
 
 def test_a_right_method_scores_one(pictures: Pictures) -> None:
@@ -233,11 +235,7 @@ def test_the_phase_methods_gain_on_a_clip_is_what_the_filter_passes() -> None:
         levels,
         lambda index: pattern(96, 96, 0, index, 2.0),
         [Filtered("phase", PhaseMagnifier, CPU)],
-        count=1,
-        seed=0,
-        renderers=RENDERERS,
-        device=CPU,
-        rounding="none",
+        Conditions(1, 0, RENDERERS, CPU, rounding="none"),
         gain=True,
     )
     assert len(rows) == len(levels) * len(RENDERERS)
@@ -323,7 +321,7 @@ def test_the_spread_is_the_sample_deviation_of_what_was_measured() -> None:
 
 def test_no_scenes() -> None:
     with pytest.raises(InputError, match="count must be at least 1 scene, got 0"):
-        compare("test", [], lambda index: None, [], count=0, seed=0, renderers=(), device=CPU)  # type: ignore[arg-type, return-value]
+        Conditions(0, 0, (), CPU)
 
 
 # --- the gain --------------------------------------------------------------------------------------------
@@ -351,10 +349,7 @@ def test_the_gain_of_right_idle_and_half_right(pictures: Pictures, kind: str) ->
         GAIN,
         {kind: lambda index: content},
         methods,
-        count=1,
-        seed=0,
-        renderers=RENDERERS,
-        device=CPU,
+        Conditions(1, 0, RENDERERS, CPU),
     )
     assert [row.method for row in rows[: 4 * len(GAIN) : len(GAIN)]] == ["input", "right", "less", "more"]
     assert len(rows) == len(RENDERERS) * len(methods) * len(GAIN)
@@ -377,10 +372,7 @@ def test_a_double_image_is_not_read_as_all_of_the_motion(pictures: Pictures) -> 
         [level],
         {"picture": lambda index: content},
         [Scripted(list((still + moved) / 2))],
-        count=1,
-        seed=0,
-        renderers=("fourier",),
-        device=CPU,
+        Conditions(1, 0, ("fourier",), CPU),
     )
     assert row.gain == pytest.approx(0.5, abs=0.1)
 
@@ -391,11 +383,7 @@ def test_a_scene_without_texture_is_counted_out() -> None:
         GAIN[:1],
         {"picture": lambda index: picture(grey, 64, 64, 0, index, 5.0)},
         [Baseline()],
-        count=2,
-        seed=0,
-        renderers=("fourier",),
-        device=CPU,
-        rounding="none",
+        Conditions(2, 0, ("fourier",), CPU, rounding="none"),
     )
     assert rows[0].gain_scenes == 0
     assert math.isnan(rows[0].gain)
@@ -421,10 +409,7 @@ def test_frequency_of_right_idle_and_coarse_alone(pictures: Pictures) -> None:
         levels,
         lambda index: content,
         [Baseline(), Scripted(right, "right"), Scripted(coarse, "coarse")],
-        count=1,
-        seed=0,
-        renderers=RENDERERS,
-        device=CPU,
+        Conditions(1, 0, RENDERERS, CPU),
     )
     assert [each.method for each in found] == ["input", "right", "coarse"] * len(levels) * len(RENDERERS)
     for each in found:

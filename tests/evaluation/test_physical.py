@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.evaluation.comparison import Conditions
 from mm.evaluation.contenders import Baseline, Contender, Network
 from mm.evaluation.content import Pictures, lone_object
 from mm.evaluation.physical import (
@@ -53,10 +54,7 @@ def test_what_is_recovered_is_what_was_rendered(pictures: Pictures) -> None:
         pictures,
         (80, 88),
         methods,
-        count=1,
-        seed=0,
-        renderers=RENDERERS,
-        device=CPU,
+        Conditions(1, 0, RENDERERS, CPU),
         factor=FACTOR,
         frames=FRAMES,
     )
@@ -129,6 +127,4 @@ def test_a_network_is_run_as_the_method_that_users_run() -> None:
 
 def test_a_factor_that_cannot_be_shown(pictures: Pictures) -> None:
     with pytest.raises(InputError, match="factor must be above 0 and at most 300"):
-        compare_physical(
-            pictures, (80, 88), [], count=1, seed=0, renderers=RENDERERS, device=CPU, factor=1000.0
-        )
+        compare_physical(pictures, (80, 88), [], Conditions(1, 0, RENDERERS, CPU), factor=1000.0)
