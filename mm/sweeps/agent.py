@@ -28,10 +28,10 @@ def fit_options(sweep: Sweep, values: Mapping[str, Any]) -> list[str]:
         InputError: if the file's command does not run ``mm fit``, or leaves the values out.
     """
     words = list(sweep.command)
-    starts = [at + 1 for at in range(1, len(words)) if _runs_mm(words[at - 1]) and words[at] == "fit"]
-    if not starts:
+    start = _start(words)
+    if start is None:
         raise InputError(f"{sweep.path}: the command does not run mm fit, the only one a sweep can be of")
-    options = words[starts[0] :]
+    options = words[start + 2 :]
     if ARGUMENTS not in options:
         raise InputError(f"{sweep.path}: the command has no {ARGUMENTS} after fit: the values would be lost")
     # In the place of the macro: what the file says after it wins over the values, as on the agent.
@@ -46,9 +46,11 @@ def fit_options(sweep: Sweep, values: Mapping[str, Any]) -> list[str]:
 def started_by(sweep: Sweep) -> str:
     """Return what starts ``mm fit`` in the file's command, beyond an interpreter; "" if nothing does."""
     words = list(sweep.command)
-    start = next((at for at, word in enumerate(words[:-1]) if _runs_mm(word) and words[at + 1] == "fit"), 0)
+    start = _start(words)
     return shlex.join(word for word in words[:start] if not word.startswith("${") and word != "-m")
 
 
-def _runs_mm(word: str) -> bool:
-    return Path(word).name == "mm"
+def _start(words: list[str]) -> int | None:
+    """Return where ``mm fit`` begins; None if nowhere."""
+    found = (at for at, word in enumerate(words[:-1]) if Path(word).name == "mm" and words[at + 1] == "fit")
+    return next(found, None)

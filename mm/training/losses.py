@@ -146,8 +146,9 @@ def amplitude(prediction: Tensor, target: Tensor, reference: Tensor, change: Ten
     Returns:
         The sum of ``w · |g − 1|``, at most 2 a window, over the windows' number, as a float32 scalar. w is 1
         but for windows where the change comes near the contrast, for then motion is not in proportion to
-        change, and where it is below the noise or below ``AMPLITUDE_FLOOR``, for then it cannot be seen or
-        there is none. Of a frame whose side is no multiple of half a window, the last pixels are in none.
+        change; for those into which only the blur of a neighbour's change reaches; and where the change is
+        below the noise or below ``AMPLITUDE_FLOOR``, for then it cannot be seen or there is none. Of a frame
+        whose side is no multiple of half a window, the last pixels are in none.
     """
     target, change = target.float(), change.float()
     side = min(AMPLITUDE_WINDOW, *target.shape[-2:])
@@ -157,15 +158,20 @@ def amplitude(prediction: Tensor, target: Tensor, reference: Tensor, change: Ten
         return avg_pool2d(values, side, stride).mean(dim=1)
 
     size = 2 * math.ceil(3 * AMPLITUDE_BLUR) + 1
-    coarse = gaussian_blur2d(change, size, (AMPLITUDE_BLUR, AMPLITUDE_BLUR), "replicate")
-    # Blurring makes no frequency negative; at the border of a small frame it might.
-    power = windows(change * coarse).clamp_min(0)
+    with torch.autocast(change.device.type, enabled=False):
+        coarse = gaussian_blur2d(change, size, (AMPLITUDE_BLUR, AMPLITUDE_BLUR), "replicate")
+    # Into a window whose own change is little the blur brings a neighbour's; ⟨c, c̄⟩ is then below ⟨c̄, c̄⟩, or
+    # even negative. Such a window counts by the share of it that is its own. Elsewhere that is all.
+    within, power = windows(change * coarse).clamp_min(0), windows(coarse.square())
+    power = power.maximum(within)
+    own = within / power.clamp_min(1e-12)
     # Of the reference, and of a target that has any.
     noise = windows((target - change - reference.float()).square())
     contrast = windows(target.square()) - avg_pool2d(target, side, stride).square().mean(dim=1)
-    small = (1 - power / contrast.clamp_min(AMPLITUDE_FLOOR)).clamp_min(0)
+    # Of the whole change: fine detail that moves by its own period is as far from proportion as coarse.
+    small = (1 - windows(change.square()) / contrast.clamp_min(AMPLITUDE_FLOOR)).clamp_min(0)
     along = windows((prediction.float() - target) * coarse).abs() / (power + noise + AMPLITUDE_FLOOR)
-    return (small * along.clamp_max(2)).mean()
+    return (own * small * along.clamp_max(2)).mean()
 
 
 _OF_THE_IMAGE = ("image", "image_log", "image_square", "structure", "amplitude")

@@ -51,9 +51,10 @@ def test_a_band_without_change_has_no_gain() -> None:
 
 
 def test_brightness_counts_in_the_lowest_band_alone() -> None:
-    dark = torch.full((1, 1, 64, 64), 0.25)
-    gain = gain_by_frequency(dark, dark + 0.1, dark + 0.2, (0, 0.1, 0.2))
+    still, moved = waves(0, 0), waves(0, 0.1)
+    gain = gain_by_frequency(still, moved + 0.1, moved + 0.2, (0, 0.1, 0.3, 0.5))
     assert gain[0] == pytest.approx(0.5)
+    assert gain[2] == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("edges", [(), (0.1,), (0.2, 0.1), (-0.1, 0.2)])

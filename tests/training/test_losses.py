@@ -188,6 +188,26 @@ def test_amplitude_leaves_alone_what_is_no_small_motion():
     assert amplitude_of(reference, moved_grating(0.002), reference) < 0.02
 
 
+@pytest.mark.parametrize("period", [2.5, 3.0, 4.0, 24.0])
+def test_amplitude_leaves_alone_motion_by_half_a_period(period):
+    position = torch.arange(96.0).expand(1, 3, 64, 96)
+    reference, target = (
+        0.5 + 0.1 * torch.cos(2 * torch.pi * (position - by) / period) for by in (0, period / 2)
+    )
+    assert amplitude_of(reference, target, reference) < 0.01
+
+
+def test_amplitude_of_a_window_that_does_not_change_is_not_its_neighbours():
+    """Change in the last columns alone; the output is wrong where nothing should change."""
+    reference = torch.full((1, 3, 64, 64), 0.5)
+    target, output = reference.clone(), reference.clone()
+    # What is near enough to be in the windows of the right half has its blur in the left ones.
+    target[..., 32:48] += 0.2
+    output[..., 32:48] += 0.2
+    output[..., :32] += 0.01
+    assert amplitude_of(output, target, reference) < 0.02
+
+
 def test_amplitude_does_not_make_up_for_detail_that_is_not_shown():
     """A coarse grating that moves right is right, though fine texture moves too and is not shown at all."""
     fine = 0.05 * torch.cos(2 * torch.pi * 0.4 * torch.arange(96.0)).expand(1, 3, 64, 96)
