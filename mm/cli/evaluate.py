@@ -33,7 +33,7 @@ MEASUREMENTS = {
     "noise": "how much noise is borne, at 0.05 px × 200 and 0.5 px × 20",
     "static": "nothing moves and only the noise differs, at × 20",
     "gain": "measured output motion over the true one, for motion of the whole frame",
-    "frequency": "the same of up to 1 px, by the spatial frequency of what moves",
+    "frequency": "the part of a small change that is shown, by spatial frequency",
     "kernels": "linear kernels that the encoder's channels are nearest to",
     "physical": "the irregular motion of a shaken object, recovered from the magnified clip",
 }

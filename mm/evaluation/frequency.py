@@ -19,8 +19,8 @@ from mm.evaluation.protocol import Level
 from mm.metrics import BANDS, gain_by_frequency
 
 MOTIONS, FACTORS = (0.05,), (10.0,)
-# px of output motion: beyond a quarter of a period (here of 4 px) change is no measure of motion
-OUTPUTS = (0.1, 1.0)
+# px of output motion: beyond a quarter of a period, of 2 px at the finest, change is no measure of motion
+OUTPUTS = (0.1, 0.5)
 
 
 @dataclass(frozen=True)

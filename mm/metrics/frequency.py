@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -13,6 +14,10 @@ from mm.metrics.displacement import measured_exactly
 
 BANDS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 """Cycles per px, the bands' edges by default; the last is the finest that a row of pixels can show."""
+
+# Of the power of rounding to 8 bits. A grey wall or a ramp has nothing in most bands but the error of the
+# arithmetic, 1e-7 or so; a quotient of two such errors is no gain. A tenth of the rounding nobody can see.
+_LEAST_POWER = 0.01 * (1 / 255) ** 2 / 12
 
 
 @measured_exactly
@@ -33,7 +38,8 @@ def gain_by_frequency(
         edges: rising, cycles per px from 0 to √½ (along a diagonal); K + 1 of them.
 
     Returns:
-        (K,): the gain of each band, each including its lower edge; NaN where the truth shows no change.
+        (K,): the gain of each band, each including its lower edge; NaN where the change of the truth is less
+        than a tenth, root mean square, of what rounding the frames to 8 bits would put there.
 
     Raises:
         InputError: frames of different sizes, or edges that do not rise or are fewer than two.
@@ -54,4 +60,11 @@ def gain_by_frequency(
     frequency = (vertical[:, None].square() + horizontal.square()).sqrt().to(reference.device)
     band = torch.bucketize(frequency, torch.tensor(edges).to(frequency), right=True) - 1
     along, power = (shown * true.conj()).real.sum(0), true.abs().square().sum(0)
-    return torch.stack([along[band == k].sum() / power[band == k].sum() for k in range(len(edges) - 1)])
+    # White noise has the same power at each frequency; the mean of C channels has 1 / C of one's.
+    least = _LEAST_POWER / reference.shape[1] * window.square().sum() * len(reference)
+
+    def gain(within: Tensor) -> Tensor:
+        whole = power[within].sum()
+        return torch.where(whole > least * within.sum(), along[within].sum() / whole, math.nan)
+
+    return torch.stack([gain(band == k) for k in range(len(edges) - 1)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from mm.errors import InputError
 from mm.sweeps.definition import Sweep
 
 ARGUMENTS = "${args}"
+_INTERPRETER = re.compile(r"python[\d.]*")
 
 
 def flags(values: Mapping[str, Any]) -> list[str]:
@@ -46,8 +49,14 @@ def fit_options(sweep: Sweep, values: Mapping[str, Any]) -> list[str]:
 def started_by(sweep: Sweep) -> str:
     """Return what starts ``mm fit`` in the file's command, beyond an interpreter; "" if nothing does."""
     words = list(sweep.command)
-    start = _start(words)
-    return shlex.join(word for word in words[:start] if not word.startswith("${") and word != "-m")
+    before = [word for word in words[: _start(words)] if not word.startswith("${")]
+    # From the end, an interpreter and its options: "python", "/usr/bin/python3.12 -u -m".
+    options = list(takewhile(lambda word: word.startswith("-"), reversed(before)))
+    rest = before[: len(before) - len(options)]
+    if rest and _INTERPRETER.fullmatch(Path(rest[-1]).name):
+        return shlex.join(rest[:-1])
+    # "-m" alone is left of "${interpreter} -m".
+    return shlex.join(before[:-1] if options == ["-m"] else before)
 
 
 def _start(words: list[str]) -> int | None:

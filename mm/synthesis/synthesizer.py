@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import torch
@@ -22,6 +23,7 @@ from mm.synthesis.sensor import photon_noise, quantise
 # In [0, 1] units: a factor of 45 of the paper's noise measurements, where a picture is next to lost. A little
 # above lies 3, which somebody may give who means 3 of 255.
 MAX_NOISE = 2.0
+DROWNED = 0.5  # in most samples of a uniform range that goes beyond this, the picture is lost
 
 
 class Synthesizer(nn.Module):
@@ -84,6 +86,12 @@ class Synthesizer(nn.Module):
         if noise[1] > MAX_NOISE:
             raise InputError(
                 f"noise is in [0, 1] units and at most {MAX_NOISE:g} (3 of 255 is 0.0118), got {noise}"
+            )
+        if noise[1] > DROWNED and noise_distribution == "uniform":
+            warnings.warn(
+                f"with noise of {noise} most samples show nothing else; in [0, 1] units, so divide grey "
+                "levels by 255, or take the log-uniform distribution for so wide a range",
+                stacklevel=2,
             )
         _check_range("antialias", antialias, 0.1)
         if supersampling < 1:

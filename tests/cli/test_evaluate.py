@@ -166,13 +166,17 @@ def test_gain(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_frequency(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = evaluate("frequency", tmp_path, weights, "--levels", "0.05,0.1,0.5")
-    assert {(row["motion"], row["factor"]) for row in rows} == {("0.05", "10"), ("0.1", "10")}
+    rows = evaluate("frequency", tmp_path, weights, "--levels", "0.02,0.05,0.1", "--count", "2")
+    assert {(row["motion"], row["factor"]) for row in rows} == {("0.02", "10"), ("0.05", "10")}
     assert len(rows) == 2 * 2 * 2 * 7
-    assert all(row["gain_std"] == "" for row in rows if row["scenes"] == "1")
+    assert {row["scenes"] for row in rows} == {"2"}
+    # The input shows a tenth of what it should at every frequency, whatever the scene.
+    unmoved = [row for row in rows if row["method"] == "input"]
+    assert [float(row["gain"]) for row in unmoved] == pytest.approx([0.1] * len(unmoved), abs=0.03)
+    assert all(0 < float(row["gain_std"]) < 0.05 for row in unmoved)
     assert is_a_picture(tmp_path / "frequency.png")
     told = capsys.readouterr().out
-    assert "change shown over true change, 0.1 px × 10, project renderer" in told
+    assert "change shown over true change, 0.05 px × 10, project renderer" in told
     assert "0.02 – 0.05" in told
 
 
@@ -332,7 +336,7 @@ def test_an_earlier_runs_table_never_stands_beside_new_settings(
         (["physical", "--factors", "2,5"], "physical is measured at one factor, got 2,5"),
         (["physical", "--factors", "1e4"], "factor must be above 0 and at most 300"),
         (["gain", "--levels", "20", "--factors", "20"], "gives an output motion of 0.1 to 30 px"),
-        (["frequency", "--levels", "1"], "gives an output motion of 0.1 to 1 px"),
+        (["frequency", "--levels", "0.1"], "gives an output motion of 0.1 to 0.5 px"),
         (["gain", "--device", "warp"], "warp"),
         (
             ["gain", "--photographs", "nowhere"],

@@ -50,6 +50,32 @@ def test_a_band_without_change_has_no_gain() -> None:
     assert gain_by_frequency(nothing, nothing + 0.1, nothing).isnan().all()
 
 
+@pytest.mark.parametrize("slope", [0.0, 0.004])
+def test_what_arithmetic_alone_puts_into_a_band_is_no_change(slope: float) -> None:
+    """A grey wall and a ramp, with errors as of a renderer in 32 bit."""
+    generator = torch.Generator().manual_seed(0)
+
+    def ramp(moved: float) -> Tensor:
+        row = 0.2 + slope * (torch.arange(128.0) - moved)
+        return row.expand(1, 3, 128, 128) + 1e-6 * torch.randn(1, 3, 128, 128, generator=generator)
+
+    gain = gain_by_frequency(ramp(0), ramp(0.05), ramp(0.5))
+    assert gain[1:].isnan().all()
+    if slope:
+        assert gain[0] == pytest.approx(0.1, abs=0.01)
+    else:
+        assert gain[0].isnan()
+
+
+def test_a_change_of_a_fifth_of_the_rounding_has_a_gain() -> None:
+    generator = torch.Generator().manual_seed(0)
+    still = torch.full((2, 3, 128, 128), 0.5)
+    change = 0.2 / 255 / math.sqrt(12) * torch.randn(still.shape, generator=generator)
+    gain = gain_by_frequency(still, still + 0.5 * change, still + change)
+    assert gain == pytest.approx([0.5] * 7, abs=1e-3)
+    assert gain_by_frequency(still, still + 0.1 * change, still + 0.2 * change).isnan().all()
+
+
 def test_brightness_counts_in_the_lowest_band_alone() -> None:
     still, moved = waves(0, 0), waves(0, 0.1)
     gain = gain_by_frequency(still, moved + 0.1, moved + 0.2, (0, 0.1, 0.3, 0.5))

@@ -71,7 +71,10 @@ def test_flags_are_those_of_the_agent():
     [
         (["${env}", "${interpreter}", "-m"], ""),
         (["nice", "-n", "10"], "nice -n 10"),
-        (["${env}", "sh", "-c", 'exec "$@"', "sh", "python", "-m"], "sh -c 'exec \"$@\"' sh python"),
+        (["${env}", "sh", "-c", 'exec "$@"', "sh", "python", "-m"], "sh -c 'exec \"$@\"' sh"),
+        (["/usr/bin/env", "python3.12", "-u", "-m"], "/usr/bin/env"),
+        (["python", "-m"], ""),
+        (["nice", "-n", "10", "${interpreter}", "-m"], "nice -n 10"),
     ],
 )
 def test_what_starts_mm_fit_is_told(sweep, before, said):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -368,6 +369,7 @@ def test_layers_of_another_size_are_refused(make_batch: MakeBatch) -> None:
     [
         ({"noise": (0.1, 0.05)}, r"noise must be a range .* got \(0.1, 0.05\)"),
         ({"noise": (0.0, 3.0)}, "3 of 255 is 0.0118"),
+        ({"noise": (0.0, 2.01)}, "at most 2 "),
         ({"noise": (0.0, 0.1), "noise_distribution": "log-uniform"}, "begins above 0"),
         ({"noise_distribution": "normal"}, "uniform or log-uniform, got 'normal'"),
         ({"antialias": (0.0, 1.0)}, "antialias must be a range"),
@@ -382,6 +384,18 @@ def test_layers_of_another_size_are_refused(make_batch: MakeBatch) -> None:
 def test_bad_settings(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         small(**arguments)
+
+
+def test_noise_that_may_be_of_grey_levels_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match="divide grey levels by 255"):
+        small(noise=(0.0, 1.0))
+
+
+def test_the_widest_range_of_noise() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small(noise=(0.0, 0.5))
+        small(noise=(0.0001, 2.0), noise_distribution="log-uniform")
 
 
 def test_is_a_module() -> None:
