@@ -252,6 +252,19 @@ def test_amplitude_s_gradient_is_finite_also_where_nothing_is_there(dtype, size)
     assert prediction.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("gain", [0.9, 1.1])
+def test_amplitude_under_autocast_is_that_of_32_bit(gain):
+    """A change of an eighth of a grey level would be lost in bfloat16's 8 bits beside 0.5."""
+    reference, target = moved_grating(0.0, contrast=0.1), moved_grating(0.02, contrast=0.1)
+    output = moved_grating(gain * 0.02, contrast=0.1)
+    plain = amplitude_of(output, target, reference)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = amplitude_of(output, target, reference)
+    assert mixed.dtype == torch.float32
+    assert plain > 0.002
+    assert mixed == pytest.approx(float(plain), rel=1e-4)
+
+
 def test_total_weighs_amplitude_on_its_own():
     terms = {"image": torch.tensor(1.0), "texture": torch.tensor(2.0), "amplitude": torch.tensor(0.5)}
     assert total_loss(terms, 0.1, amplitude_weight=0.4) == pytest.approx(1 + 0.1 * 2 + 0.4 * 0.5)
