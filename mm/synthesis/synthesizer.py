@@ -53,6 +53,8 @@ class Synthesizer(nn.Module):
         noise_distribution: of the noise's standard deviation within its range; "log-uniform" makes as many
             samples between 0.001 and 0.01 as between 0.01 and 0.1, and needs a range that begins above 0.
         quantised: whether frames are rounded to 8 bits, as cameras' are; otherwise for ablations.
+        perturbed: whether to render ``xb_perturbed`` and ``y_perturbed``, at which only the terms that λ
+            weighs look. Without them the noise of the other frames is another draw.
     """
 
     _background_moves: Tensor
@@ -77,6 +79,7 @@ class Synthesizer(nn.Module):
         subsets: tuple[Recipe, ...] = SUBSETS,
         noise_distribution: Literal["uniform", "log-uniform"] = "uniform",
         quantised: bool = True,
+        perturbed: bool = True,
     ) -> None:
         super().__init__()
         self.limits = limits or MotionLimits()
@@ -106,6 +109,7 @@ class Synthesizer(nn.Module):
         self.colour = colour
         self.clean_target = clean_target
         self.quantised = quantised
+        self.perturbed = perturbed
         self.subsets = subsets
         self.geometry = Geometry.for_motion(
             height, width, self.limits.max_magnified, object_size, max_objects
@@ -136,8 +140,8 @@ class Synthesizer(nn.Module):
                 earlier ones in front; ``seed`` int64 (B,); ``subset`` int64 (B,); ``index`` int64 (B,).
 
         Returns:
-            ``xa, xb, y, xb_perturbed, y_perturbed`` float32 (B, 3, H, W) in [0, 1]; ``change`` of the same
-            shape, y − xa before there is any noise; ``factor`` (B,);
+            ``xa, xb, y`` and, if ``perturbed``, ``xb_perturbed, y_perturbed``, float32 (B, 3, H, W) in
+            [0, 1]; ``change`` of the same shape, y − xa before there is any noise; ``factor`` (B,);
             ``motion`` (B, K + 1, 2), each layer's displacement between xa and xb at its centre, px (x, y),
             the background first; ``seed``, ``subset`` and ``index`` passed through.
         """
@@ -205,10 +209,14 @@ class Synthesizer(nn.Module):
         # One clamp, before noise and rounding: the spline overshoots a little at edges.
         clean = self.renderer.render(layers, gains, antialias).clamp_(0.0, 1.0)
         xa, xb, y = clean.unbind(1)
-        matrix, offset = random_colour(random.uniform("colour", 6), self.colour)
-        xb_perturbed, y_perturbed = apply_colour(xb, matrix, offset), apply_colour(y, matrix, offset)
-        observed = [xa, xb, xb_perturbed, y_perturbed] + ([] if self.clean_target else [y])
-        frames = torch.stack(observed, dim=1)
+        observed = {"xa": xa, "xb": xb}
+        if self.perturbed:
+            colours = random_colour(random.uniform("colour", 6), self.colour)
+            observed["xb_perturbed"] = apply_colour(xb, *colours)
+            observed["y_perturbed"] = apply_colour(y, *colours)
+        if not self.clean_target:
+            observed["y"] = y
+        frames = torch.stack(tuple(observed.values()), dim=1)
         shape = tuple(frames.shape[1:])
         if self.noise_distribution == "uniform":
             strength = random.between("noise strength", *self.noise)
@@ -219,8 +227,7 @@ class Synthesizer(nn.Module):
         frames = (
             quantise(frames, random.uniform("rounding", *shape)) if self.quantised else frames.clamp(0, 1)
         )
-        out = dict(zip(("xa", "xb", "xb_perturbed", "y_perturbed", "y"), frames.unbind(1), strict=False))
-        out.setdefault("y", y)
+        out = {"y": y} | dict(zip(observed, frames.unbind(1), strict=True))
         out["change"] = y - xa
         out["factor"] = factor
         out["motion"] = self.motion_at_centres(layers)

@@ -238,6 +238,11 @@ class MagnificationModule(pl.LightningModule):
         """Return the loss of one rendered batch, and log each of its terms."""
         # Without λ nothing looks at the perturbed frames.
         seen = ("xa", "xb", "xb_perturbed", "y_perturbed") if self.hparams["loss_weight"] else ("xa", "xb")
+        if missing := [name for name in seen if name not in batch]:
+            raise InputError(
+                f"the terms of model.loss_weight {self.hparams['loss_weight']:g} look at frames that are not "
+                f"rendered, {', '.join(missing)}; set data.synthesizer.init_args.perturbed to true"
+            )
         frames = self._layout(torch.cat([batch[name] for name in seen]))
         prediction, features = self._training_forward(frames, batch["factor"])
         terms = loss_terms(prediction, batch["y"], features)

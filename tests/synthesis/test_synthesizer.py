@@ -299,6 +299,23 @@ def test_the_target_can_have_noise_too(make_batch: MakeBatch) -> None:
     assert float((out["y"] - truth["y"]).std()) == pytest.approx(0.02, rel=0.2)
 
 
+@pytest.mark.parametrize("clean_target", [True, False])
+def test_without_the_perturbed_frames_the_others_are_of_the_same_scene(
+    clean_target: bool, make_batch: MakeBatch
+) -> None:
+    every, fewer = (
+        small(noise=(1e-6, 1e-6), clean_target=clean_target, perturbed=given) for given in (True, False)
+    )
+    batch = make_batch(every.geometry, [1, 2], [SHARP, STATIC])
+    whole, part = every(batch), fewer(batch)
+    assert set(whole) - set(part) == {"xb_perturbed", "y_perturbed"}
+    for name in ("xa", "xb", "y"):
+        # The rounding is another draw.
+        torch.testing.assert_close(part[name], whole[name], rtol=0, atol=1.01 / 255)
+    for name in ("change", "factor", "motion"):
+        assert torch.equal(part[name], whole[name])
+
+
 def test_perturbed_frames_differ_in_colour_and_not_in_motion(make_batch: MakeBatch) -> None:
     """One affine map of the colours takes xb to its perturbed frame, and the same map takes y to its own."""
     synthesizer = small(noise=(0.0, 0.0), height=64, width=64, colour=0.6)

@@ -32,6 +32,19 @@ def test_loss_falls_when_one_batch_is_learned(data, trainer, tiny):
     assert after < 0.6 * before
 
 
+def test_perturbed_frames_are_needed_where_there_is_a_weight_on_them(data, tiny, trainer):
+    """And nowhere else."""
+    source = data(count=4)
+    whole = source.train_dataloader().dataset
+    fewer = [{name: value for name, value in each.items() if "perturbed" not in name} for each in whole]
+    source.train_dataloader = lambda: torch.utils.data.DataLoader(fewer, batch_size=4)
+    with pytest.raises(InputError, match=r"xb_perturbed, y_perturbed; set .*perturbed to true"):
+        trainer(max_steps=1, limit_val_batches=0).fit(MagnificationModule(tiny, loss_weight=0.1), source)
+    run = trainer(max_steps=1, limit_val_batches=0)
+    run.fit(MagnificationModule(tiny, loss_weight=0.0), source)
+    assert run.callback_metrics["train/loss"].isfinite()
+
+
 def test_training_step_is_the_paper_s_loss(data, tiny, trainer):
     """The step against the loss written out with the network's own parts, one frame at a time."""
     module = MagnificationModule(tiny, loss_weight=0.1)
