@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mm.data.dataset import LayersDataset
     from mm.data.decoding import UnreadableImage, read_photograph
     from mm.data.masks import cut_out, feather
-    from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
-    from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, ImageSource, NamedSource
+    from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs, ProceduralTextures
+    from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, ImageSource, JoinedSources, NamedSource
     from mm.data.splits import Split
 
 # Where each name lives. They are imported when they are asked for: a plug-in with an image source must not
@@ -36,6 +36,7 @@ _HOMES = {
     "ImageBank": "bank",
     "ImageCache": "cache",
     "ImageSource": "sources",
+    "JoinedSources": "sources",
     "LayersDataset": "dataset",
     "MagnificationDataModule": "datamodule",
     "MixedDataModule": "datamodule",
@@ -43,6 +44,7 @@ _HOMES = {
     "ObjectsDataModule": "datamodule",
     "ProceduralCutouts": "procedural",
     "ProceduralPhotographs": "procedural",
+    "ProceduralTextures": "procedural",
     "SharpDataModule": "datamodule",
     "Split": "splits",
     "StaticDataModule": "datamodule",
@@ -61,6 +63,7 @@ __all__ = [
     "ImageBank",
     "ImageCache",
     "ImageSource",
+    "JoinedSources",
     "LayersDataset",
     "MagnificationDataModule",
     "MixedDataModule",
@@ -68,6 +71,7 @@ __all__ = [
     "ObjectsDataModule",
     "ProceduralCutouts",
     "ProceduralPhotographs",
+    "ProceduralTextures",
     "SharpDataModule",
     "Split",
     "StaticDataModule",

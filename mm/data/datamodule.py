@@ -40,8 +40,8 @@ class MagnificationDataModule(LightningDataModule):
     :attr:`subset_names`.
 
     Args:
-        photographs: an image source, its registered name (with arguments), or folders; None for procedural
-            ones.
+        photographs: an image source, its registered name (with arguments), a folder, or a list of names and
+            folders; None for procedural ones.
         cutouts: likewise.
         synthesizer: renders the triplets and says how large the layers are; None for its defaults.
         validation_synthesizer: renders validation and test; None for ``synthesizer``. Where what is trained
@@ -71,8 +71,8 @@ class MagnificationDataModule(LightningDataModule):
 
     def __init__(
         self,
-        photographs: ImageSource | NamedSource | list[str] | str | None = None,
-        cutouts: ImageSource | NamedSource | list[str] | str | None = None,
+        photographs: ImageSource | NamedSource | list[NamedSource | str] | str | None = None,
+        cutouts: ImageSource | NamedSource | list[NamedSource | str] | str | None = None,
         synthesizer: Synthesizer | None = None,
         subsets: dict[str, float] | None = None,
         batch_size: int = 4,

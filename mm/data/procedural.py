@@ -1,5 +1,5 @@
-"""Images that need no data set: dead leaves with the statistics of photographs, and textured objects with
-masks.
+"""Images that need no data set: dead leaves with the statistics of photographs, smooth textures, and textured
+objects with masks.
 
 Dead leaves are opaque shapes that cover one another, their radii r distributed as r⁻³. Lee, Mumford and
 Huang, "Occlusion models for natural images" (IJCV 2001), show that this alone gives the statistics that
@@ -75,6 +75,53 @@ class ProceduralPhotographs(_Procedural):
         return _leaves(self.size, self.size, generator, density=float(generator.uniform(0.15, 0.9)))
 
 
+@image_sources.register("procedural-textures")
+class ProceduralTextures(_Procedural):
+    """Smooth pictures without an edge: noise of a band of periods, what photographs have least of.
+
+    A network that has seen photographs alone moves such pictures too little where the motion is small: the
+    change of their pixels is a fraction of a grey level. Each is a Gaussian random field with a band of its
+    own, from periods of 6–24 px to 2–6 times as much, in which the amplitude falls as f⁻ᵃ with a in 0.3–1.6;
+    its deviation is 0.04–0.2 of the range.
+
+    Args:
+        count: how many there are.
+        size: their side in px.
+        seed: of the whole collection.
+
+    Raises:
+        InputError: if a number is out of range.
+    """
+
+    def __init__(self, count: int = 260, size: int = 384, seed: int = 0) -> None:
+        super().__init__(count, size, seed)
+
+    def load(self, index: int) -> Pixels:
+        """Return a picture, uint8 RGB (size, size, 3)."""
+        generator = np.random.default_rng([self.seed, index, 2])
+        least = generator.uniform(6, 24)
+        amplitude = _band(self.size, least, least * generator.uniform(2, 6))
+        frequency = _frequency(self.size)
+        amplitude = amplitude * frequency ** -generator.uniform(0.3, 1.6)
+        amplitude[0, 0] = 0
+
+        def texture() -> np.ndarray:
+            spectrum = np.fft.rfft2(generator.normal(size=(self.size, self.size))) * amplitude
+            return _standardised(np.fft.irfft2(spectrum, s=(self.size, self.size)))
+
+        luminance = texture()
+        saturation = generator.uniform(0.05, 0.4)
+        channels = [luminance * (1 + generator.uniform(-0.3, 0.3)) + saturation * texture() for _ in range(3)]
+        picture = np.stack(channels, axis=-1)
+        picture *= generator.uniform(0.04, 0.2) / picture.std()
+        mean = np.clip(generator.uniform(0.3, 0.7) + generator.normal(0, 0.06, 3), 0.1, 0.9)
+        # Hardly a pixel may be clipped: a clipped field has edges.
+        room = 0.9 * min(mean.min(), 1 - mean.max()) / np.quantile(np.abs(picture), 0.999)
+        picture = (picture * min(1, room) + mean) * 255
+        # Dithered: rounded alone, fields of few grey levels would have contour lines.
+        return np.clip(picture + generator.random(picture.shape), 0, 255).astype(np.uint8)
+
+
 @image_sources.register("procedural-cutouts")
 class ProceduralCutouts(_Procedural):
     """Objects of random outline (smooth, angular, of several parts, with holes), textured and shaded.
@@ -107,6 +154,20 @@ class ProceduralCutouts(_Procedural):
         cropped = crop_to_visible(np.dstack((colour, alpha)))
         assert cropped is not None, "the first part of an outline is never empty"
         return cropped
+
+
+def _frequency(size: int) -> np.ndarray:
+    """Return the radial frequency (size, size // 2 + 1) in cycles per px, with 1 in place of 0."""
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
+    frequency[0, 0] = 1
+    return np.asarray(frequency)
+
+
+def _band(size: int, least: float, greatest: float) -> np.ndarray:
+    """Return 1 in the band between two periods in px, falling smoothly (0.12 in log f) on both sides."""
+    octave = np.log(_frequency(size))
+    outside = np.maximum(0, np.maximum(octave + np.log(least), -np.log(greatest) - octave))
+    return np.asarray(np.exp(-0.5 * (outside / 0.12) ** 2))
 
 
 def _leaves(height: int, width: int, generator: np.random.Generator, density: float) -> Pixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,9 +160,50 @@ class NamedSource:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-# As a configuration gives it: an object (class_path), a name with arguments, a name or folder, several
-# folders.
-SourceLike = ImageSource | NamedSource | list[str] | str
+class JoinedSources(ImageSource):
+    """The images of several sources, one source after the other.
+
+    Args:
+        sources: at least one; all of photographs or all of cut-outs.
+
+    Raises:
+        InputError: if there is none.
+    """
+
+    def __init__(self, sources: Sequence[ImageSource]) -> None:
+        if not sources:
+            raise InputError("no image source is given; name at least one")
+        self.sources = tuple(sources)
+        self._ends = np.cumsum([len(source) for source in sources]).tolist()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def load(self, index: int) -> np.ndarray:
+        """Return an image, as its source does."""
+        source, at = self._find(index)
+        return source.load(at)
+
+    def identity(self, index: int) -> str:
+        """Return the identity that the image's source gives it."""
+        source, at = self._find(index)
+        return source.identity(at)
+
+    def file(self, index: int) -> Path | None:
+        """Return the image's file, or None where its source has no files."""
+        source, at = self._find(index)
+        return source.file(at)
+
+    def _find(self, index: int) -> tuple[ImageSource, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        number = bisect_right(self._ends, index)
+        return self.sources[number], index - (self._ends[number - 1] if number else 0)
+
+
+# As a configuration gives it: an object (class_path), a name with arguments, a name or folder, or several
+# names and folders.
+SourceLike = ImageSource | NamedSource | Sequence[NamedSource | str] | str
 
 
 def build_source(
@@ -170,7 +212,8 @@ def build_source(
     """Return the source that ``given`` describes.
 
     Args:
-        given: a source; its name; its name and arguments; a folder; or a list of folders.
+        given: a source; its name; its name and arguments; a folder; or a list of names, with arguments or
+            without, and folders. A string in a list is a folder where there is one, else a name.
         folders_are: the class that reads folders: :class:`FolderOfPhotographs` or :class:`FolderOfCutouts`.
 
     Raises:
@@ -195,4 +238,11 @@ def build_source(
                 f"(known: {', '.join(image_sources)})"
             )
         given = [given]
-    return folders_are(list(given))
+    folders = [
+        one for one in given if isinstance(one, str) and (one not in image_sources or Path(one).is_dir())
+    ]
+    named = [build_source(one, folders_are) for one in given if one not in folders]
+    if not named:
+        return folders_are(folders)
+    sources = [folders_are(folders), *named] if folders else named
+    return sources[0] if len(sources) == 1 else JoinedSources(sources)

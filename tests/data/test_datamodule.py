@@ -14,6 +14,7 @@ from mm.data import (
     FolderOfCutouts,
     FolderOfPhotographs,
     ImageSource,
+    JoinedSources,
     MagnificationDataModule,
     MixedDataModule,
     ProceduralPhotographs,
@@ -208,6 +209,7 @@ def test_sources_can_be_given_in_yaml_in_every_way(photographs: Path, cutouts: P
         (by_class, ProceduralPhotographs, 9),
         (by_name, ProceduralPhotographs, 9),
         ("procedural-photographs", ProceduralPhotographs, 4000),
+        ([str(photographs), by_name], JoinedSources, 33),
         (None, ProceduralPhotographs, 4000),
     ]
     for given, kind, count in ways:

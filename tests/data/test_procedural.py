@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mm.data import ProceduralCutouts, ProceduralPhotographs
+from mm.data import ProceduralCutouts, ProceduralPhotographs, ProceduralTextures
 from mm.errors import InputError
 
 
@@ -59,7 +59,20 @@ def test_pictures_differ_in_the_ways_that_photographs_do() -> None:
     assert 0.05 < saturation.mean() < 0.25
 
 
-@pytest.mark.parametrize("source", [ProceduralPhotographs, ProceduralCutouts])
+def test_textures_are_smooth_and_hardly_clipped() -> None:
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(192), np.fft.fftfreq(192)))
+    source = ProceduralTextures(size=192)
+    for picture in (source.load(index) for index in range(20)):
+        assert np.isin(picture, (0, 255)).mean() < 0.003
+        values = picture.astype(float)
+        assert 0.01 < values.std(axis=(0, 1)).mean() / 255 < 0.3
+        power = np.abs(np.fft.fft2(values - values.mean(axis=(0, 1)), axes=(0, 1))) ** 2
+        # The shortest period of a band is 6 px; the dither, of all frequencies, is what is left above.
+        assert power[frequency > 1 / 4].sum() / power.sum() < 0.02
+        assert power[frequency < 1 / 200].sum() / power.sum() < 0.01
+
+
+@pytest.mark.parametrize("source", [ProceduralPhotographs, ProceduralTextures, ProceduralCutouts])
 def test_an_image_is_a_function_of_seed_and_number(source: type[ProceduralPhotographs]) -> None:
     first, second, other = source(size=64, seed=4), source(size=64, seed=4), source(size=64, seed=5)
     second.load(0)

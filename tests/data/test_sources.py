@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mm.data import FolderOfCutouts, FolderOfPhotographs, NamedSource, ProceduralPhotographs
+from mm.data import (
+    FolderOfCutouts,
+    FolderOfPhotographs,
+    JoinedSources,
+    NamedSource,
+    ProceduralPhotographs,
+    ProceduralTextures,
+)
 from mm.data.sources import build_source
 from mm.errors import InputError
 
@@ -61,3 +68,25 @@ def test_ways_to_name_a_source(photographs: Path) -> None:
         build_source(NamedSource("procedural-photographs", {"colour": 3}), FolderOfPhotographs)
     with pytest.raises(InputError, match="neither a folder nor the name"):
         build_source("no/such/folder", FolderOfPhotographs)
+
+
+def test_folders_and_named_sources_can_be_joined(photographs: Path) -> None:
+    textures = NamedSource("procedural-textures", {"count": 3, "size": 32})
+    joined = build_source([str(photographs), textures, "procedural-cutouts"], FolderOfPhotographs)
+    assert isinstance(joined, JoinedSources)
+    assert len(joined) == 24 + 3 + 4000
+    folder, procedural = FolderOfPhotographs([str(photographs)]), ProceduralTextures(count=3, size=32)
+    for index, source, at in ((0, folder, 0), (23, folder, 23), (24, procedural, 0), (26, procedural, 2)):
+        np.testing.assert_array_equal(joined.load(index), source.load(at))
+        assert joined.identity(index) == source.identity(at)
+        assert joined.file(index) == source.file(at)
+    assert joined.load(27).shape[2] == 4
+    with pytest.raises(IndexError, match="image 4027 of 4027"):
+        joined.load(len(joined))
+    assert type(build_source([textures], FolderOfPhotographs)) is ProceduralTextures
+    with pytest.raises(InputError, match="did you mean 'procedural-textures'"):
+        build_source([str(photographs), NamedSource("procedural-texture")], FolderOfPhotographs)
+    with pytest.raises(InputError, match="does not exist"):
+        build_source(["no/such/folder", textures], FolderOfPhotographs)
+    with pytest.raises(InputError, match="name at least one"):
+        JoinedSources([])
