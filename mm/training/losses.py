@@ -24,8 +24,8 @@ SQUARE_SCALE = 15.0
 AMPLITUDE_WINDOW = 32
 """Of :func:`amplitude`: side in px of the windows, of which two overlap by half."""
 
-AMPLITUDE_FLOOR = (0.5 / 255) ** 2
-"""Of :func:`amplitude`: the mean squared change of a window that counts half: half a grey level's."""
+AMPLITUDE_FLOOR = (0.2 / 255) ** 2
+"""Of :func:`amplitude`: the mean squared change of a window that counts half: a fifth of a grey level's."""
 
 AMPLITUDE_BLUR = 1.0
 """Of :func:`amplitude`: σ in px of the Gaussian through which it looks at the change."""
