@@ -41,6 +41,8 @@ class Triplets(Dataset):
         return self.count
 
     def __getitem__(self, item: int) -> dict[str, Tensor]:
+        if item >= self.count:
+            raise IndexError(item)  # without it, iteration never ends
         seed = self.first + item
         shift = (self.motion, -0.5 * self.motion)
         still, moved = waves(seed, (0, 0)), waves(seed, shift)

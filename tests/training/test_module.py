@@ -36,7 +36,10 @@ def test_perturbed_frames_are_needed_where_there_is_a_weight_on_them(data, tiny,
     """And nowhere else."""
     source = data(count=4)
     whole = source.train_dataloader().dataset
-    fewer = [{name: value for name, value in each.items() if "perturbed" not in name} for each in whole]
+    fewer = [
+        {name: value for name, value in whole[item].items() if "perturbed" not in name}
+        for item in range(len(whole))
+    ]
     source.train_dataloader = lambda: torch.utils.data.DataLoader(fewer, batch_size=4)
     with pytest.raises(InputError, match=r"xb_perturbed, y_perturbed; set .*perturbed to true"):
         trainer(max_steps=1, limit_val_batches=0).fit(MagnificationModule(tiny, loss_weight=0.1), source)
