@@ -1,4 +1,4 @@
-"""Keeping float32 arithmetic at float32 precision, whatever the training's settings.
+"""Float32 arithmetic at float32 precision, whatever the training's settings; where bfloat16 is slow.
 
 A motion of 0.01 px at column 400 is one part in 40 000, for which float32 has the bits (24) and nothing
 shorter: a trainer's mixed precision would round to 8 or 11 bits, TensorFloat-32 products to 11, and "medium"
@@ -22,6 +22,18 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
         stack.enter_context(_exact_products())
         stack.enter_context(_exact_convolutions())
         yield
+
+
+def bf16_in_software(device: torch.device) -> bool:
+    """Say whether ``device`` is known to have no bfloat16 arithmetic, so that torch imitates it.
+
+    A training step then takes about ten times as long as in 32 bits, a frame of ``mm magnify`` thirty times.
+    """
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    if device.type != "cpu" or capabilities is None:
+        return False
+    known = capabilities()
+    return known.get("architecture") == "x86_64" and not (known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 @contextmanager

@@ -14,12 +14,17 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from mm.errors import InputError, did_you_mean
-from mm.synthesis import MotionGenerator
+from mm.synthesis import MotionGenerator, Recipe
 
 _NONE = inspect.Parameter.empty
 _METHOD = "displacement"
 # How the parser says it, somewhere in an account of every type that it tried.
 _REFUSED = re.compile(rf"Import path (\S+) does not implement protocol {MotionGenerator.__name__}\b")
+
+# Around what :meth:`mm.synthesis.Recipe.from_dict` says.
+_NO_RECIPE = re.compile(
+    rf"Not of type {Recipe.__name__}: (subset .+?)(?= - Expected a | Given value type: |$)"
+)
 
 # The same of a name that a class has no parameter for, and of one that the command has no option for; the
 # second words are those of older parsers.
@@ -30,6 +35,12 @@ _NO_OPTION = re.compile(
     r"|(?:Group '([^']+)' )?does not accept (?:option|nested key) '([^']+)'",
     re.I,
 )
+
+
+def refused_recipe(message: str) -> str | None:
+    """Say why a subset of a configuration cannot be; None if ``message`` is about something else."""
+    found = _NO_RECIPE.search(" ".join(message.split()))
+    return found[1] if found else None
 
 
 def refused_option(message: str, command: str, known: Callable[[], Collection[str]]) -> str | None:

@@ -75,7 +75,7 @@ def card(checkpoint: dict[str, Any]) -> dict[str, Any]:
     options = data.get("init_args", {})
     synthesis = (options.get("synthesizer") or {}).get("init_args", {})
     averaged = any(name.startswith("ema.") for name in checkpoint["state_dict"])
-    limits = {**asdict(MotionLimits()), **(synthesis.get("limits") or {})}
+    limits = _widest(synthesis)
     found: dict[str, Any] = {
         "data": {
             "photographs": options.get("photographs") or "procedural",
@@ -213,6 +213,19 @@ def _by_subset(scores: dict[str, float]) -> dict[str, Any]:
         place = nested.setdefault(subset[0], {}) if subset else nested
         place[name] = round(value, 5)
     return nested
+
+
+def _widest(synthesis: dict[str, Any]) -> dict[str, float]:
+    """Return the farthest that any subset's limits go, of the synthesizer's options."""
+    default = asdict(MotionLimits())
+    own = {**default, **(synthesis.get("limits") or {})}
+    others = [
+        {**default, **recipe["limits"]} for recipe in synthesis.get("subsets") or () if recipe.get("limits")
+    ]
+    return {
+        name: max(limits[name] for limits in (own, *others))
+        for name in ("max_motion", "max_magnified", "max_factor")
+    }
 
 
 def _without_folders(value: Any) -> Any:

@@ -33,13 +33,15 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
-from mm.cli.class_paths import check_arguments, refused_generator, refused_option
+from mm.cli.class_paths import check_arguments, refused_generator, refused_option, refused_recipe
+from mm.cli.notices import warnings_as_lines
 from mm.cli.ranks import check_ranks
 from mm.data import MagnificationDataModule
 from mm.errors import InputError
 from mm.networks import NetworkConfig
 from mm.networks.weights import read_checkpoint
 from mm.plugins import load_plugins, take_option
+from mm.precision import bf16_in_software
 from mm.synthesis import Recipe
 from mm.training import (
     AtomicCheckpointIO,
@@ -229,11 +231,20 @@ class MagnificationCLI(LightningCLI):
         if bar and not own_bar:
             callbacks.append(SparingProgressBar())
         try:
-            return super().instantiate_trainer(
+            trainer = super().instantiate_trainer(
                 logger=loggers, plugins=plugins, callbacks=callbacks, enable_progress_bar=bar, **kwargs
             )
         except MisconfigurationException as error:
             raise InputError(f"trainer: {_one_line(str(error))}") from error
+        if str(trainer.precision).startswith("bf16") and bf16_in_software(trainer.strategy.root_device):
+            with warnings_as_lines():
+                warnings.warn(
+                    f"{trainer.precision}: this CPU has no bfloat16 arithmetic, and imitating it takes about "
+                    "ten times as long as 32 bits; give --trainer.precision 32-true "
+                    "--model.channels_last false",
+                    stacklevel=2,
+                )
+        return trainer
 
 
 def _options(parser: LightningArgumentParser) -> list[str]:
@@ -310,7 +321,7 @@ def build(arguments: list[str], run: bool = True, command: str = "mm fit") -> Ma
         )
     except ArgumentError as error:
         said = str(error)
-        raise InputError(refused_generator(said) or _one_line(said)) from error
+        raise InputError(refused_generator(said) or refused_recipe(said) or _one_line(said)) from error
 
 
 def _parser_options(run: bool, command: str) -> dict[str, Any]:
@@ -376,12 +387,16 @@ def worker_errors() -> Iterator[None]:
 def _recipe(values: Recipe | dict[str, Any]) -> Recipe:
     if isinstance(values, Recipe):
         return values
-    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return Recipe(**fields)
+    # On its way through the parser a null becomes a word.
+    return Recipe.from_dict({name: value for name, value in values.items() if value not in (None, "None")})
+
+
+def _written(recipe: Recipe) -> dict[str, Any]:
+    return {name: value for name, value in asdict(recipe).items() if value is not None}
 
 
 # jsonargparse cannot write instances inside a tuple by itself, and a saved configuration must be complete.
-register_type(Recipe, serializer=asdict, deserializer=_recipe, fail_already_registered=False)
+register_type(Recipe, serializer=_written, deserializer=_recipe, fail_already_registered=False)
 
 
 def _quieten() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from mm.methods.making import Precision, check_precision
 from mm.methods.stream import FrameStream, Mode
 from mm.networks.magnification import MULTIPLE, MagnificationNetwork
 from mm.networks.weights import load
-from mm.precision import exact_arithmetic
+from mm.precision import bf16_in_software, exact_arithmetic
 from mm.registry import methods
 from mm.temporal import Band
 from mm.temporal.base import Aligned
@@ -81,6 +82,12 @@ class LearnedMagnifier(FrameStream):
             network = network.to(device)
         self.network = network.eval()
         self.precision = precision
+        if precision == "bf16" and bf16_in_software(self.device):
+            warnings.warn(
+                "--precision bf16: this CPU has no bfloat16 arithmetic, and imitating it takes many times as "
+                "long as 32 bits",
+                stacklevel=2,
+            )
 
     def _reset(self) -> None:
         super()._reset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -49,7 +50,7 @@ class Synthesizer(nn.Module):
             give; otherwise it has its own noise and quantisation.
         object_size: side of the patch that holds an object, px; by default 0.45 of the frame's shorter side.
         max_objects: patches in a sample.
-        subsets: the recipes that the batch's ``subset`` indexes.
+        subsets: the recipes that the batch's ``subset`` indexes, some with noise and limits of their own.
         noise_distribution: of the noise's standard deviation within its range; "log-uniform" makes as many
             samples between 0.001 and 0.01 as between 0.01 and 0.1, and needs a range that begins above 0.
         quantised: whether frames are rounded to 8 bits, as cameras' are; otherwise for ablations.
@@ -61,6 +62,8 @@ class Synthesizer(nn.Module):
     _objects_move: Tensor
     _blur: Tensor
     _contrast: Tensor
+    _noise: Tensor
+    _limits_of: Tensor
 
     def __init__(
         self,
@@ -85,24 +88,15 @@ class Synthesizer(nn.Module):
         self.limits = limits or MotionLimits()
         self.motion = motion or Translation()
         check_generator(self.motion)
-        _check_range("noise", noise, 0.0)
-        if noise[1] > MAX_NOISE:
-            raise InputError(
-                f"noise is in [0, 1] units and at most {MAX_NOISE:g} (3 of 255 is 0.0118), got {noise}"
-            )
-        if noise[1] > DROWNED and noise_distribution == "uniform":
-            warnings.warn(
-                f"with noise of {noise} most samples show nothing else; in [0, 1] units, so divide grey "
-                "levels by 255, or take the log-uniform distribution for so wide a range",
-                stacklevel=2,
-            )
+        if noise_distribution not in ("uniform", "log-uniform"):
+            raise InputError(f"noise_distribution must be uniform or log-uniform, got {noise_distribution!r}")
+        _check_noise("noise", noise, noise_distribution)
+        for recipe in subsets:
+            if recipe.noise is not None:
+                _check_noise(f"noise of subset {recipe.name}", recipe.noise, noise_distribution)
         _check_range("antialias", antialias, 0.1)
         if supersampling < 1:
             raise InputError(f"supersampling must be at least 1, got {supersampling}")
-        if noise_distribution not in ("uniform", "log-uniform"):
-            raise InputError(f"noise_distribution must be uniform or log-uniform, got {noise_distribution!r}")
-        if noise_distribution == "log-uniform" and noise[0] <= 0:
-            raise InputError(f"log-uniform noise needs a range that begins above 0, got {noise}")
         self.noise = noise
         self.noise_distribution = noise_distribution
         self.antialias = antialias
@@ -111,8 +105,10 @@ class Synthesizer(nn.Module):
         self.quantised = quantised
         self.perturbed = perturbed
         self.subsets = subsets
+        # Every set of limits once, the synthesizer's own first.
+        self._all_limits = tuple(dict.fromkeys((self.limits, *(r.limits for r in subsets if r.limits))))
         self.geometry = Geometry.for_motion(
-            height, width, self.limits.max_magnified, object_size, max_objects
+            height, width, max(each.max_magnified for each in self._all_limits), object_size, max_objects
         )
         self.renderer = Renderer(
             self.geometry,
@@ -120,13 +116,15 @@ class Synthesizer(nn.Module):
             check_kernel(kernel),
             supersampling,
             antialias[1],
-            self.limits.max_gradient,
+            max(each.max_gradient for each in self._all_limits),
         )
         for name, values in {
             "_background_moves": [recipe.background_moves for recipe in subsets],
             "_objects_move": [recipe.objects_move for recipe in subsets],
             "_blur": [recipe.background_blur for recipe in subsets],
             "_contrast": [recipe.background_contrast for recipe in subsets],
+            "_noise": [recipe.noise or noise for recipe in subsets],
+            "_limits_of": [self._all_limits.index(recipe.limits or self.limits) for recipe in subsets],
         }.items():
             # Buffers move with the module; they are configuration, so checkpoints do not hold them.
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
@@ -161,22 +159,27 @@ class Synthesizer(nn.Module):
             )
         subset = batch["subset"]
         random = SampleRandom(batch["seed"])
-        factor = self.limits.factor(random.uniform("factor"))
+        drawn = random.uniform("factor")
+        factor = self._by_limits(subset, lambda limits: limits.factor(drawn))
         p = self.motion.parameters
         parameters = random.uniform("motion", k + 1, p)
         amount = random.uniform("amplitude", k + 1)
 
         # With its margin: at large gains what lies there moves into view.
-        peak, gradient = measure_field(self.motion, parameters[:, 0], *size.background_size)
+        field = measure_field(self.motion, parameters[:, 0], *size.background_size)
         amplitude = (
-            self.limits.amplitude(amount[:, 0], factor, peak, gradient) * self._background_moves[subset]
+            self._by_limits(subset, lambda limits: limits.amplitude(amount[:, 0], factor, *field))
+            * self._background_moves[subset]
         )
         object_parameters = parameters[:, 1:]
         peak, gradient = measure_field(
             self.motion, object_parameters.reshape(b * k, p), size.object_size, size.object_size
         )
-        object_amplitude = self.limits.amplitude(
-            amount[:, 1:], factor[:, None].expand(b, k), peak.view(b, k), gradient.view(b, k)
+        object_amplitude = self._by_limits(
+            subset,
+            lambda limits: limits.amplitude(
+                amount[:, 1:], factor[:, None].expand(b, k), peak.view(b, k), gradient.view(b, k)
+            ),
         )
         object_amplitude = object_amplitude * self._objects_move[subset][:, None]
 
@@ -218,11 +221,12 @@ class Synthesizer(nn.Module):
             observed["y"] = y
         frames = torch.stack(tuple(observed.values()), dim=1)
         shape = tuple(frames.shape[1:])
+        low, high = self._noise[batch["subset"]].unbind(-1)
+        strength = random.uniform("noise strength")
         if self.noise_distribution == "uniform":
-            strength = random.between("noise strength", *self.noise)
+            strength = low + (high - low) * strength
         else:
-            low, high = self.noise
-            strength = low * (high / low) ** random.uniform("noise strength")
+            strength = low * (high / low) ** strength
         frames = photon_noise(frames, strength, random.normal("noise", *shape))
         frames = (
             quantise(frames, random.uniform("rounding", *shape)) if self.quantised else frames.clamp(0, 1)
@@ -233,6 +237,15 @@ class Synthesizer(nn.Module):
         out["motion"] = self.motion_at_centres(layers)
         return out | {name: batch[name] for name in ("seed", "subset", "index") if name in batch}
 
+    def _by_limits(self, subset: Tensor, draw: Callable[[MotionLimits], Tensor]) -> Tensor:
+        """Return (B, …): each sample's part of what ``draw`` makes of the limits of its subset."""
+        values = draw(self._all_limits[0])
+        # All are drawn and one is chosen: which samples are of which subset is not known to the host.
+        for number, limits in enumerate(self._all_limits[1:], 1):
+            chosen = (self._limits_of[subset] == number).view(-1, *(1,) * (values.dim() - 1))
+            values = torch.where(chosen, draw(limits), values)
+        return values
+
     def motion_at_centres(self, layers: Layers) -> Tensor:
         """Return (B, K + 1, 2): how far the layers' centres move from xa to xb, the background first."""
         parameters = torch.cat((layers.background_motion[0][:, None], layers.object_motion[0]), dim=1)
@@ -241,6 +254,22 @@ class Synthesizer(nn.Module):
         nowhere = torch.zeros(b * n, 1, 2, device=parameters.device)
         return self.motion.displacement(nowhere, parameters.reshape(b * n, p), amplitude.view(-1, 1, 1)).view(
             b, n, 2
+        )
+
+
+def _check_noise(name: str, values: tuple[float, float], distribution: str) -> None:
+    _check_range(name, values, 0.0)
+    if values[1] > MAX_NOISE:
+        raise InputError(
+            f"{name} is in [0, 1] units and at most {MAX_NOISE:g} (3 of 255 is 0.0118), got {values}"
+        )
+    if distribution == "log-uniform" and values[0] <= 0:
+        raise InputError(f"log-uniform {name} needs a range that begins above 0, got {values}")
+    if values[1] > DROWNED and distribution == "uniform":
+        warnings.warn(
+            f"with {name} of {values} most samples show nothing else; in [0, 1] units, so divide grey "
+            "levels by 255, or take the log-uniform distribution for so wide a range",
+            stacklevel=3,
         )
 
 

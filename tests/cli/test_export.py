@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from mm.cli import main
+from mm.cli.export import card
 from mm.evaluation.comparison import Row, to_csv
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import digest, load
@@ -153,6 +154,17 @@ def test_scores_of_nobody_knows_which_weights_are_refused(copy: Path, refused: C
     assert "'mine' is a method without weights; give --column one of other" in refused(
         copy, "--column", "mine"
     )
+
+
+def test_the_card_tells_the_farthest_that_any_subset_went() -> None:
+    far = {"name": "far", "limits": {"max_magnified": 42.0, "max_factor": 20.0}}
+    options = {"limits": {"max_motion": 3.0}, "subsets": [{"name": "sharp", "limits": None}, far]}
+    data = {"init_args": {"synthesizer": {"init_args": options}}}
+    told = card({"state_dict": {}, "run": {"config": {"data": data}}})
+    # What the synthesizer and the subset leave out is the default: 10 px, 30 px, × 100.
+    assert told["max_input_motion"] == 10.0
+    assert told["max_magnified_motion"] == 42.0
+    assert told["max_factor"] == 100.0
 
 
 def cut(path: Path) -> None:

@@ -102,3 +102,26 @@ def test_in_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file.write_text("data:\n  class_path: mm.data.MixedDataModule\n  init_args:\n    batch_sze: 3\n")
     said = refuse(capsys, "--config", str(file))
     assert said.startswith("mm.data.MixedDataModule has no parameter 'batch_sze'; did you mean 'batch_size'?")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("{name: far, limts: {}}", "subset 'far' has no 'limts'; did you mean 'limits'? (it has name, "),
+        (
+            "{name: far, limits: {max_magnfied: 3}}",
+            "subset 'far': limits has no 'max_magnfied'; did you mean 'max_magnified'? (it has min_motion, ",
+        ),
+        ("{name: far, limits: {max_magnified: x}}", "subset 'far': limits: max_magnified must be a number, "),
+        (
+            "{name: far, limits: {max_magnified: 0.5}}",
+            "subset 'far': limits: min_motion × max_factor = 1 px is more than max_magnified = 0.5 px",
+        ),
+        ("{name: far, limits: 3}", "subset 'far': limits must name values of MotionLimits, got 3"),
+        ("{name: far, noise: 3}", "subset 'far': noise must be two numbers, least and greatest, got 3"),
+        ("{nme: far}", "subset 'without a name': name must be a word"),
+    ],
+)
+def test_a_subset_that_cannot_be(capsys: pytest.CaptureFixture[str], recipe: str, said: str) -> None:
+    subsets = f"--data.synthesizer.init_args.subsets=[{{name: sharp}}, {recipe}]"
+    assert refuse(capsys, subsets).startswith(said)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mm.cli.fit import MagnificationCLI, build
+from mm.synthesis import MotionLimits
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 # A sweep is no configuration of a run; tests/experiments/test_sweeps.py holds those.
@@ -84,6 +87,23 @@ def test_any_value_can_be_given_on_the_command_line(tmp_path):
     assert cli.datamodule.synthesizer.limits.max_factor == 20
     assert cli.trainer.max_steps == 7
     assert cli.config["last_checkpoint"].minutes == 1.5
+
+
+def test_a_subset_may_have_limits_of_its_own(tmp_path):
+    """In a configuration, and in the copy of it that a run keeps."""
+    far = "{name: far, noise: [0.0, 0.5], limits: {max_magnified: 40.0, max_factor: 20.0}}"
+    options = (
+        f"--data.synthesizer.init_args.subsets=[{{name: sharp, noise: null}}, {far}]",
+        "--data.subsets={sharp: 1, far: 1}",
+    )
+    for name in ("first", "second"):
+        cli = made(FOLDER / "smoke.yaml", tmp_path / name, *options)
+        _, recipe = cli.datamodule.synthesizer.subsets
+        assert recipe.noise == (0.0, 0.5)
+        assert recipe.limits == MotionLimits(max_magnified=40.0, max_factor=20.0)
+        assert cli.datamodule.synthesizer.geometry.margin >= 40
+        kept = yaml.safe_load(cli.parser.dump(cli.config))["data"]["init_args"]["synthesizer"]["init_args"]
+        options = (f"--data.synthesizer.init_args.subsets={json.dumps(kept['subsets'])}", *options[1:])
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

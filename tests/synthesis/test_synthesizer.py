@@ -183,7 +183,10 @@ def test_precision_set_through_the_newer_interface(make_batch: MakeBatch) -> Non
 
 
 @pytest.mark.parametrize("motion", ["translation", "mixture"])
-@pytest.mark.parametrize("subsets", [SUBSETS, (Recipe("plain"),)])
+@pytest.mark.parametrize(
+    "subsets",
+    [SUBSETS, (Recipe("plain"),), (Recipe("plain"), Recipe("own", noise=(0, 0.1), limits=MotionLimits()))],
+)
 def test_nothing_is_read_on_the_host(
     motion: str, subsets: tuple[Recipe, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +293,32 @@ def test_blurred_background_is_blurred_and_pale(make_batch: MakeBatch) -> None:
 # -- sensor and colour -------------------------------------------------------------------------------------
 
 
+def test_a_subset_may_have_noise_and_limits_of_its_own(make_batch: MakeBatch) -> None:
+    """Each sample is that of a synthesizer which has its subset's values throughout."""
+    limits = MotionLimits(min_motion=0.5, max_motion=6.0, max_magnified=14.0, min_factor=2.0, max_factor=4.0)
+    own = Recipe("own", noise=(0.1, 0.1), limits=limits)
+    mixed = small(noise=(0.0, 0.0), subsets=(Recipe("usual"), own))
+    usual = small(noise=(0.0, 0.0), subsets=(Recipe("usual"), Recipe("other")))
+    # The margin is for the farthest of all motions.
+    assert mixed.geometry.margin == small(limits=limits).geometry.margin > usual.geometry.margin
+    seeds = list(range(40))
+    both = mixed(make_batch(mixed.geometry, seeds, [0, 1] * 20))
+    first = usual(make_batch(usual.geometry, seeds, [0, 1] * 20))
+    assert torch.equal(both["factor"][::2], first["factor"][::2])
+    torch.testing.assert_close(both["motion"][::2], first["motion"][::2])
+    motion, factor = both["motion"][1::2].norm(dim=-1), both["factor"][1::2]
+    assert factor.min() >= 2
+    assert factor.max() <= 4
+    assert motion.min() > 0.49
+    magnified = (motion * factor[:, None]).amax()
+    assert 9 < magnified < 14.01
+    alone = small(noise=(0.1, 0.1), limits=limits, subsets=(Recipe("usual"), Recipe("own")))
+    expected = alone(make_batch(alone.geometry, seeds, [0, 1] * 20))
+    for name in ("xa", "xb", "y", "factor"):
+        torch.testing.assert_close(both[name][1::2], expected[name][1::2])
+        assert not torch.allclose(both[name][::2], expected[name][::2])
+
+
 def test_the_target_can_have_noise_too(make_batch: MakeBatch) -> None:
     clean, noisy = small(noise=(0.02, 0.02)), small(noise=(0.02, 0.02), clean_target=False)
     batch = make_batch(clean.geometry, [1])
@@ -389,6 +418,15 @@ def test_layers_of_another_size_are_refused(make_batch: MakeBatch) -> None:
         ({"noise": (0.0, 2.01)}, "at most 2 "),
         ({"noise": (0.0, 0.1), "noise_distribution": "log-uniform"}, "begins above 0"),
         ({"noise_distribution": "normal"}, "uniform or log-uniform, got 'normal'"),
+        ({"subsets": (Recipe("own", noise=(0.0, 3.0)),)}, "noise of subset own is in .* at most 2 "),
+        (
+            {
+                "noise": (0.01, 0.1),
+                "noise_distribution": "log-uniform",
+                "subsets": (Recipe("own", noise=(0.0, 0.1)),),
+            },
+            "log-uniform noise of subset own needs a range that begins above 0",
+        ),
         ({"antialias": (0.0, 1.0)}, "antialias must be a range"),
         ({"supersampling": 0}, "supersampling must be at least 1, got 0"),
         ({"kernel": "bicubic"}, "no interpolation kernel is called 'bicubic'"),
