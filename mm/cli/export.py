@@ -75,7 +75,7 @@ def card(checkpoint: dict[str, Any]) -> dict[str, Any]:
     options = data.get("init_args", {})
     synthesis = (options.get("synthesizer") or {}).get("init_args", {})
     averaged = any(name.startswith("ema.") for name in checkpoint["state_dict"])
-    limits = _widest(synthesis)
+    limits = _widest(synthesis, options.get("subsets"))
     found: dict[str, Any] = {
         "data": {
             "photographs": options.get("photographs") or "procedural",
@@ -215,15 +215,21 @@ def _by_subset(scores: dict[str, float]) -> dict[str, Any]:
     return nested
 
 
-def _widest(synthesis: dict[str, Any]) -> dict[str, float]:
-    """Return the farthest that any subset's limits go, of the synthesizer's options."""
-    default = asdict(MotionLimits())
-    own = {**default, **(synthesis.get("limits") or {})}
-    others = [
-        {**default, **recipe["limits"]} for recipe in synthesis.get("subsets") or () if recipe.get("limits")
+def _widest(synthesis: dict[str, Any], weights: dict[str, float] | None) -> dict[str, float]:
+    """Return the farthest that the limits of the subsets that were drawn from go.
+
+    Args:
+        synthesis: the synthesizer's options.
+        weights: of the subsets by name, those that are left out being none; None for all of them.
+    """
+    general = {**asdict(MotionLimits()), **(synthesis.get("limits") or {})}
+    drawn = [
+        {**general, **(recipe.get("limits") or {})}
+        for recipe in synthesis.get("subsets") or ()
+        if weights is None or weights.get(recipe["name"], 0) > 0
     ]
     return {
-        name: max(limits[name] for limits in (own, *others))
+        name: max(limits[name] for limits in drawn or [general])
         for name in ("max_motion", "max_magnified", "max_factor")
     }
 

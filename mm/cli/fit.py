@@ -205,7 +205,14 @@ class MagnificationCLI(LightningCLI):
             if behind is None:
                 raise
             raise behind from error
-        check_ranks(self.trainer, self.datamodule, self.config.get("subcommand") or "fit")
+        command = self.config.get("subcommand") or "fit"
+        check_ranks(self.trainer, self.datamodule, command)
+        weight = self.model.hparams["loss_weight"]
+        if command == "fit" and weight and not self.datamodule.synthesizer.perturbed:
+            raise InputError(
+                f"the terms of model.loss_weight {weight:g} look at frames that are not rendered; set "
+                "data.synthesizer.init_args.perturbed to true, or model.loss_weight to 0"
+            )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the CSV log beside the chosen loggers and whole checkpoints only."""
@@ -231,20 +238,30 @@ class MagnificationCLI(LightningCLI):
         if bar and not own_bar:
             callbacks.append(SparingProgressBar())
         try:
-            trainer = super().instantiate_trainer(
+            return super().instantiate_trainer(
                 logger=loggers, plugins=plugins, callbacks=callbacks, enable_progress_bar=bar, **kwargs
             )
         except MisconfigurationException as error:
             raise InputError(f"trainer: {_one_line(str(error))}") from error
-        if str(trainer.precision).startswith("bf16") and bf16_in_software(trainer.strategy.root_device):
+
+    def before_fit(self) -> None:
+        """Look at what only a run is to say, and not everything that makes its parts."""
+        self._tell_of_slow_precision()
+
+    before_validate = before_test = before_fit
+
+    def _tell_of_slow_precision(self) -> None:
+        """Warn of bfloat16 on a processor that has none, once for all ranks."""
+        precision = str(self.trainer.precision)
+        if not precision.startswith("bf16") or not self.trainer.is_global_zero:
+            return
+        if bf16_in_software(self.trainer.strategy.root_device):
             with warnings_as_lines():
                 warnings.warn(
-                    f"{trainer.precision}: this CPU has no bfloat16 arithmetic, and imitating it takes about "
-                    "ten times as long as 32 bits; give --trainer.precision 32-true "
-                    "--model.channels_last false",
+                    f"{precision}: this CPU has no bfloat16 arithmetic, and imitating it takes about ten "
+                    "times as long as 32 bits; give --trainer.precision 32-true --model.channels_last false",
                     stacklevel=2,
                 )
-        return trainer
 
 
 def _options(parser: LightningArgumentParser) -> list[str]:
@@ -387,8 +404,10 @@ def worker_errors() -> Iterator[None]:
 def _recipe(values: Recipe | dict[str, Any]) -> Recipe:
     if isinstance(values, Recipe):
         return values
-    # On its way through the parser a null becomes a word.
-    return Recipe.from_dict({name: value for name, value in values.items() if value not in (None, "None")})
+    if isinstance(values, dict):
+        # On its way through the parser a null becomes a word.
+        values = {name: value for name, value in values.items() if value not in (None, "None")}
+    return Recipe.from_dict(values)
 
 
 def _written(recipe: Recipe) -> dict[str, Any]:

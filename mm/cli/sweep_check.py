@@ -22,7 +22,7 @@ from mm.training.scores import COLUMNS
 
 # The parts of an option's full name that may be left out on the command line.
 _OPTIONAL_PARTS = ("init_args",)
-_LOSS_OPTIONS = ("loss_weight", "image_loss", "ssim_weight", "amplitude_weight")
+_LOSS_OPTIONS = ("loss_weight", "image_loss", "ssim_weight", "amplitude_weight", "coarse_weight")
 
 
 def check_runs(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str]) -> MagnificationCLI:
@@ -133,10 +133,11 @@ def _other_terms(
     image_loss: str = "l1",
     ssim_weight: float = 0.0,
     amplitude_weight: float = 0.0,
+    coarse_weight: float = 0.0,
     loss_weight: float = 0.0,
 ) -> list[str]:
     """Return the terms of the loss that these options add to the image's L1."""
-    weighed = {"structure": ssim_weight, "amplitude": amplitude_weight}
+    weighed = {"structure": ssim_weight, "amplitude": amplitude_weight, "coarse": coarse_weight}
     terms = [] if image_loss == "l1" else [f"image_{image_loss}"]
     if float(loss_weight) > 0:
         nothing = torch.zeros(1)

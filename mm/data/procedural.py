@@ -82,7 +82,7 @@ class ProceduralTextures(_Procedural):
     A network that has seen photographs alone moves such pictures too little where the motion is small: the
     change of their pixels is a fraction of a grey level. Each is a Gaussian random field with a band of its
     own, from periods of 6–24 px to 2–6 times as much, in which the amplitude falls as f⁻ᵃ with a in 0.3–1.6;
-    its deviation is 0.04–0.2 of the range.
+    its deviation is at most 0.2 of the range, less where pixels would be clipped: 0.04–0.13 of most pictures.
 
     Args:
         count: how many there are.

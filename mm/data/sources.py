@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mm.data.decoding import image_files, read_cutout, read_photograph
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 from mm.registry import image_sources
 
 
@@ -213,7 +213,7 @@ def build_source(
 
     Args:
         given: a source; its name; its name and arguments; a folder; or a list of names, with arguments or
-            without, and folders. A string in a list is a folder where there is one, else a name.
+            without, and folders. A string is a folder where there is one, else a name.
         folders_are: the class that reads folders: :class:`FolderOfPhotographs` or :class:`FolderOfCutouts`.
 
     Raises:
@@ -229,20 +229,33 @@ def build_source(
                 f"the image source {given.name!r} does not take these arguments: {error}"
             ) from error
         return source
-    if isinstance(given, str):
-        if given in image_sources:
-            return build_source(NamedSource(given), folders_are)
-        if not Path(given).exists():
-            raise InputError(
-                f"{given!r} is neither a folder nor the name of an image source "
-                f"(known: {', '.join(image_sources)})"
-            )
-        given = [given]
-    folders = [
-        one for one in given if isinstance(one, str) and (one not in image_sources or Path(one).is_dir())
+    several = [given] if isinstance(given, str) else given
+    folders = [one for one in several if isinstance(one, str) and not _names_a_source(one)]
+    named = [
+        build_source(NamedSource(one) if isinstance(one, str) else one, folders_are)
+        for one in several
+        if one not in folders
     ]
-    named = [build_source(one, folders_are) for one in given if one not in folders]
     if not named:
         return folders_are(folders)
     sources = [folders_are(folders), *named] if folders else named
     return sources[0] if len(sources) == 1 else JoinedSources(sources)
+
+
+def _names_a_source(word: str) -> bool:
+    """Say whether ``word`` is a source's name rather than a folder's.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    if Path(word).exists():
+        return False
+    # The readers of folders are registered too, for configurations that give them arguments.
+    readers = (FolderOfPhotographs, FolderOfCutouts)
+    known = [name for name in image_sources if image_sources.get(name) not in readers]
+    if word not in known:
+        raise InputError(
+            f"{word!r} is neither a folder nor the name of an image source{did_you_mean(word, known)} "
+            f"(known: {', '.join(known)})"
+        )
+    return True

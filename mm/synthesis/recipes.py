@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from mm.errors import InputError, did_you_mean
@@ -22,8 +22,12 @@ class Recipe:
         background_blur: range of the standard deviation, in output px, of a Gaussian blur of the background.
         background_contrast: range of the contrast that is left to the background, 1 for all of it.
         noise: range of the noise, in the units of the synthesizer's, which it has if None.
-        limits: of factor and motion; the synthesizer's if None. With these two a training shows more of what
-            is learned last without showing less of everything else.
+        limits: values of :class:`~mm.synthesis.MotionLimits` by name; those that are left out are the
+            synthesizer's. With these two a training shows more of what is learned last without showing less
+            of everything else.
+
+    Raises:
+        InputError: for a value that cannot be, here or (with the synthesizer's limits) where it is used.
     """
 
     name: str
@@ -33,29 +37,70 @@ class Recipe:
     background_blur: tuple[float, float] = (0.0, 0.0)
     background_contrast: tuple[float, float] = (1.0, 1.0)
     noise: tuple[float, float] | None = None
-    limits: MotionLimits | None = None
+    limits: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without a synthesizer."""
+        if not isinstance(self.name, str) or not self.name:
+            raise InputError(f"a subset's name must be a word, got {self.name!r}")
+        for name, kind in (("background_moves", bool), ("objects_move", bool)):
+            if not isinstance(getattr(self, name), kind):
+                raise InputError(f"{self._said(name)} must be true or false, got {getattr(self, name)!r}")
+        for name in ("objects", "background_blur", "background_contrast", "noise"):
+            self._check_range(name)
+        if self.limits is not None and not isinstance(self.limits, Mapping):
+            raise InputError(f"{self._said('limits')} must name values of MotionLimits, got {self.limits!r}")
+        for name, value in _known(self.limits or {}, MotionLimits, self._said("limits")).items():
+            if name != "distribution" and not _is_number(value):
+                raise InputError(f"{self._said('limits')}: {name} must be a number, got {value!r}")
+
+    def _check_range(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is None:
+            return
+        if not (isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value))):
+            raise InputError(f"{self._said(name)} must be two numbers, least and greatest, got {value!r}")
+        if not 0 <= value[0] <= value[1]:
+            raise InputError(
+                f"{self._said(name)} must be a range (low, high) with 0 ≤ low ≤ high, got {value}"
+            )
+        if name == "objects" and not all(isinstance(each, int) for each in value):
+            raise InputError(f"{self._said(name)} must be whole numbers, got {value}")
+
+    def _said(self, name: str) -> str:
+        return f"subset {self.name!r}: {name}"
+
+    def limits_within(self, general: MotionLimits) -> MotionLimits:
+        """Return the subset's limits, where ``general`` are the synthesizer's.
+
+        Raises:
+            InputError: if the two together cannot be.
+        """
+        try:
+            return replace(general, **self.limits) if self.limits else general
+        except InputError as error:
+            raise InputError(f"{self._said('limits')}: {error}") from error
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Read what a configuration says of a subset; ``dataclasses.asdict`` writes it.
 
         Raises:
-            InputError: for a name that is no field, a range that is not of two numbers, or limits that
-                cannot be.
+            InputError: for what is no mapping, a name that is no field, or a value that cannot be.
         """
-        subset = f"subset {values.get('name', 'without a name')!r}"
-        if not isinstance(values.get("name"), str):
-            raise InputError(f"{subset}: name must be a word")
-        given = dict(_known(values, cls, subset))
-        for name in ("objects", "background_blur", "background_contrast", "noise"):
-            if given.get(name) is not None:
-                given[name] = _pair(given[name], f"{subset}: {name}")
-        limits = given.get("limits")
-        if isinstance(limits, Mapping):
-            given["limits"] = _limits(limits, f"{subset}: limits")
-        elif limits is not None:
-            raise InputError(f"{subset}: limits must name values of MotionLimits, got {limits!r}")
+        if not isinstance(values, Mapping) or "name" not in values:
+            raise InputError(
+                f"subset {values!r} has no name; write {{name: …}} and what differs from the rest"
+            )
+        known = _known(values, cls, f"subset {values['name']!r}")
+        given: dict[str, Any] = {
+            name: tuple(each) if isinstance(each, list) else each for name, each in known.items()
+        }
         return cls(**given)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _known(values: Mapping[str, Any], made: type, where: str) -> Mapping[str, Any]:
@@ -67,26 +112,6 @@ def _known(values: Mapping[str, Any], made: type, where: str) -> Mapping[str, An
                 f"{where} has no {name!r}{did_you_mean(name, names)} (it has {', '.join(names)})"
             )
     return values
-
-
-def _limits(values: Mapping[str, Any], where: str) -> MotionLimits:
-    for name, value in _known(values, MotionLimits, where).items():
-        if name != "distribution" and not isinstance(value, int | float):
-            raise InputError(f"{where}: {name} must be a number, got {value!r}")
-    try:
-        return MotionLimits(**values)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-
-
-def _pair(value: Any, where: str) -> tuple[Any, Any]:
-    if (
-        not isinstance(value, list | tuple)
-        or len(value) != 2
-        or not all(isinstance(each, int | float) for each in value)
-    ):
-        raise InputError(f"{where} must be two numbers, least and greatest, got {value!r}")
-    return value[0], value[1]
 
 
 # The order is public: batches and validation data loaders carry the index.

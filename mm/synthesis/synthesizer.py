@@ -105,8 +105,9 @@ class Synthesizer(nn.Module):
         self.quantised = quantised
         self.perturbed = perturbed
         self.subsets = subsets
-        # Every set of limits once, the synthesizer's own first.
-        self._all_limits = tuple(dict.fromkeys((self.limits, *(r.limits for r in subsets if r.limits))))
+        of_subsets = [recipe.limits_within(self.limits) for recipe in subsets]
+        # Every set of limits once.
+        self._all_limits = tuple(dict.fromkeys(of_subsets))
         self.geometry = Geometry.for_motion(
             height, width, max(each.max_magnified for each in self._all_limits), object_size, max_objects
         )
@@ -124,7 +125,7 @@ class Synthesizer(nn.Module):
             "_blur": [recipe.background_blur for recipe in subsets],
             "_contrast": [recipe.background_contrast for recipe in subsets],
             "_noise": [recipe.noise or noise for recipe in subsets],
-            "_limits_of": [self._all_limits.index(recipe.limits or self.limits) for recipe in subsets],
+            "_limits_of": [self._all_limits.index(limits) for limits in of_subsets],
         }.items():
             # Buffers move with the module; they are configuration, so checkpoints do not hold them.
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)

@@ -30,6 +30,9 @@ AMPLITUDE_FLOOR = (0.2 / 255) ** 2
 AMPLITUDE_BLUR = 1.0
 """Of :func:`amplitude`: σ in px of the Gaussian through which it looks at the change."""
 
+COARSE_SIDES = (4, 8, 16)
+"""Of :func:`coarse`: sides in px of the squares over which it takes means."""
+
 SSIM_WINDOW = 11
 """Side in px of the Gaussian window (σ 1.5 px) of Wang et al. 2004."""
 
@@ -124,6 +127,23 @@ def structure(prediction: Tensor, target: Tensor) -> Tensor:
     return 1 - ssim(prediction.float(), target.float(), SSIM_WINDOW).mean()
 
 
+def coarse(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return the L1 of means over squares of 4, 8 and 16 px, the mean of the three as a float32 scalar.
+
+    Where something is shown some pixels away from where it should be, its fine detail is as wrong there as
+    anywhere else nearby, and says nothing of the way back; what is larger than the error does. Beside L1, so
+    that far motion is shown as far as it is.
+
+    Args:
+        prediction: Ŷ, (B, 3, H, W), unclamped.
+        target: Y, of the same shape, in [0, 1]. Of a side that is no multiple of a square's, the last pixels
+            are in none.
+    """
+    error = prediction.float() - target.float()
+    sides = [min(side, *error.shape[-2:]) for side in COARSE_SIDES]
+    return torch.stack([avg_pool2d(error, side).abs().mean() for side in sides]).mean()
+
+
 def amplitude(prediction: Tensor, target: Tensor, reference: Tensor, change: Tensor) -> Tensor:
     """Return how far the change that was made is from the change that should have been, along the latter.
 
@@ -159,10 +179,10 @@ def amplitude(prediction: Tensor, target: Tensor, reference: Tensor, change: Ten
 
     size = 2 * math.ceil(3 * AMPLITUDE_BLUR) + 1
     with torch.autocast(change.device.type, enabled=False):
-        coarse = gaussian_blur2d(change, size, (AMPLITUDE_BLUR, AMPLITUDE_BLUR), "replicate")
+        blurred = gaussian_blur2d(change, size, (AMPLITUDE_BLUR, AMPLITUDE_BLUR), "replicate")
     # Into a window whose own change is little the blur brings a neighbour's; ⟨c, c̄⟩ is then below ⟨c̄, c̄⟩, or
     # even negative. Such a window counts by the share of it that is its own. Elsewhere that is all.
-    within, power = windows(change * coarse).clamp_min(0), windows(coarse.square())
+    within, power = windows(change * blurred).clamp_min(0), windows(blurred.square())
     power = power.maximum(within)
     own = within / power.clamp_min(1e-12)
     # Of the reference, and of a target that has any.
@@ -170,11 +190,11 @@ def amplitude(prediction: Tensor, target: Tensor, reference: Tensor, change: Ten
     contrast = windows(target.square()) - avg_pool2d(target, side, stride).square().mean(dim=1)
     # Of the whole change: fine detail that moves by its own period is as far from proportion as coarse.
     small = (1 - windows(change.square()) / contrast.clamp_min(AMPLITUDE_FLOOR)).clamp_min(0)
-    along = windows((prediction.float() - target) * coarse).abs() / (power + noise + AMPLITUDE_FLOOR)
+    along = windows((prediction.float() - target) * blurred).abs() / (power + noise + AMPLITUDE_FLOOR)
     return (own * small * along.clamp_max(2)).mean()
 
 
-_OF_THE_IMAGE = ("image", "image_log", "image_square", "structure", "amplitude")
+_OF_THE_IMAGE = ("image", "image_log", "image_square", "structure", "amplitude", "coarse")
 
 
 def total_loss(
@@ -182,20 +202,24 @@ def total_loss(
     weight: float = PAPER_WEIGHT,
     ssim_weight: float = 0.0,
     amplitude_weight: float = 0.0,
+    coarse_weight: float = 0.0,
 ) -> Tensor:
     """Return the weighted sum of the terms of the loss.
 
     Args:
         terms: of :func:`loss_terms`; ``image_log`` or ``image_square``, which then takes the place of
-            ``image``; ``structure`` and ``amplitude`` where those have a weight.
+            ``image``; ``structure``, ``amplitude`` and ``coarse`` where those have a weight.
         weight: the paper's λ, of the terms of the representations.
         ssim_weight: of ``structure``; 0 in the paper.
         amplitude_weight: of ``amplitude``; 0 in the paper.
+        coarse_weight: of ``coarse``; 0 in the paper.
     """
     loss = terms.get("image_log", terms.get("image_square", terms["image"]))
     if ssim_weight:
         loss = loss + ssim_weight * terms["structure"]
     if amplitude_weight:
         loss = loss + amplitude_weight * terms["amplitude"]
+    if coarse_weight:
+        loss = loss + coarse_weight * terms["coarse"]
     others = [value for name, value in terms.items() if name not in _OF_THE_IMAGE]
     return loss + weight * torch.stack(others).sum() if others else loss

@@ -22,6 +22,7 @@ from mm.training.losses import (
     PAPER_WEIGHT,
     Representations,
     amplitude,
+    coarse,
     log_l1,
     loss_terms,
     mean_square,
@@ -58,13 +59,16 @@ class MagnificationModule(pl.LightningModule):
         ssim_weight: of 1 − SSIM with the true magnified frame, beside its L1; 0 in the paper.
         amplitude_weight: of the error in how far small motions are moved
             (:func:`mm.training.losses.amplitude`); 0 in the paper.
+        coarse_weight: of the L1 of means over squares (:func:`mm.training.losses.coarse`), which tells how
+            far off is what moves far; 0 in the paper.
         warmup_steps: optimiser steps over which the learning rate rises linearly.
         schedule: ``constant``, or ``cosine`` down to ``final_learning_rate``.
         final_learning_rate: where ``cosine`` ends.
         total_steps: the step at which ``cosine`` ends; the trainer's ``max_steps`` or ``max_epochs`` if None.
         ema_decay: decay of an exponential moving average of the weights, in (0, 1), which then is what is
             validated and exported; None keeps none.
-        channels_last: lay activations out as NHWC, which is faster on CPUs and on GPUs with tensor cores.
+        channels_last: lay activations out as NHWC, which is faster on GPUs with tensor cores and on CPUs with
+            AVX-512; on one without, its backward pass takes half as long again.
         compile: pass the training step's forward pass through ``torch.compile``.
         fused: use the fused Adam kernel. It cannot be joined with gradient clipping under ``16-mixed``, whose
             scaled gradients it would have to see first.
@@ -100,6 +104,7 @@ class MagnificationModule(pl.LightningModule):
         image_loss: Literal["l1", "log", "square"] = "l1",
         ssim_weight: float = 0.0,
         amplitude_weight: float = 0.0,
+        coarse_weight: float = 0.0,
     ) -> None:
         super().__init__()
         config = (
@@ -113,6 +118,7 @@ class MagnificationModule(pl.LightningModule):
         )
         _check(ssim_weight >= 0, f"model.ssim_weight must be at least 0, got {ssim_weight:g}")
         _check(amplitude_weight >= 0, f"model.amplitude_weight must be at least 0, got {amplitude_weight:g}")
+        _check(coarse_weight >= 0, f"model.coarse_weight must be at least 0, got {coarse_weight:g}")
         _check(warmup_steps >= 0, f"model.warmup_steps must be at least 0 steps, got {warmup_steps}")
         _check(
             ema_decay is None or 0 < ema_decay < 1,
@@ -141,6 +147,7 @@ class MagnificationModule(pl.LightningModule):
                 "image_loss": image_loss,
                 "ssim_weight": ssim_weight,
                 "amplitude_weight": amplitude_weight,
+                "coarse_weight": coarse_weight,
                 "warmup_steps": warmup_steps,
                 "schedule": schedule,
                 "final_learning_rate": final_learning_rate,
@@ -254,11 +261,14 @@ class MagnificationModule(pl.LightningModule):
             terms["structure"] = structure(prediction, batch["y"])
         if self.hparams["amplitude_weight"]:
             terms["amplitude"] = amplitude(prediction, batch["y"], batch["xa"], batch["change"])
+        if self.hparams["coarse_weight"]:
+            terms["coarse"] = coarse(prediction, batch["y"])
         loss = total_loss(
             terms,
             self.hparams["loss_weight"],
             ssim_weight=self.hparams["ssim_weight"],
             amplitude_weight=self.hparams["amplitude_weight"],
+            coarse_weight=self.hparams["coarse_weight"],
         )
         self._watch(loss, batch)
         count = batch["y"].shape[0]

@@ -158,13 +158,20 @@ def test_scores_of_nobody_knows_which_weights_are_refused(copy: Path, refused: C
 
 def test_the_card_tells_the_farthest_that_any_subset_went() -> None:
     far = {"name": "far", "limits": {"max_magnified": 42.0, "max_factor": 20.0}}
-    options = {"limits": {"max_motion": 3.0}, "subsets": [{"name": "sharp", "limits": None}, far]}
-    data = {"init_args": {"synthesizer": {"init_args": options}}}
-    told = card({"state_dict": {}, "run": {"config": {"data": data}}})
-    # What the synthesizer and the subset leave out is the default: 10 px, 30 px, × 100.
-    assert told["max_input_motion"] == 10.0
-    assert told["max_magnified_motion"] == 42.0
-    assert told["max_factor"] == 100.0
+    near = {"name": "near", "limits": {"max_motion": 1.0, "max_magnified": 5.0, "max_factor": 10.0}}
+
+    def told(subsets: list[dict[str, Any]] | None, weights: dict[str, float] | None) -> list[float]:
+        options = {"limits": {"max_motion": 3.0}, "subsets": subsets}
+        data = {"init_args": {"synthesizer": {"init_args": options}, "subsets": weights}}
+        found = card({"state_dict": {}, "run": {"config": {"data": data}}})
+        return [found[name] for name in ("max_input_motion", "max_magnified_motion", "max_factor")]
+
+    # What the synthesizer leaves out is the default: 30 px, × 100; what a subset does, the synthesizer's.
+    assert told(None, None) == [3.0, 30.0, 100.0]
+    assert told([{"name": "sharp", "limits": None}, far], None) == [3.0, 42.0, 100.0]
+    # A subset that nothing was drawn from does not count, nor what only such a one would have had.
+    assert told([{"name": "sharp"}, far], {"sharp": 1.0, "far": 0.0}) == [3.0, 30.0, 100.0]
+    assert told([{"name": "sharp"}, near], {"near": 1.0}) == [1.0, 5.0, 10.0]
 
 
 def cut(path: Path) -> None:

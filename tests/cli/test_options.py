@@ -104,6 +104,15 @@ def test_in_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert said.startswith("mm.data.MixedDataModule has no parameter 'batch_sze'; did you mean 'batch_size'?")
 
 
+def test_terms_of_frames_that_are_not_rendered(capsys: pytest.CaptureFixture[str]) -> None:
+    unseen = "--data.synthesizer.init_args.perturbed=false"
+    said = refuse(capsys, unseen, "--model.loss_weight=0.2")
+    assert said == (
+        "the terms of model.loss_weight 0.2 look at frames that are not rendered; set "
+        "data.synthesizer.init_args.perturbed to true, or model.loss_weight to 0"
+    )
+
+
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [
@@ -114,12 +123,20 @@ def test_in_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         ),
         ("{name: far, limits: {max_magnified: x}}", "subset 'far': limits: max_magnified must be a number, "),
         (
-            "{name: far, limits: {max_magnified: 0.5}}",
-            "subset 'far': limits: min_motion × max_factor = 1 px is more than max_magnified = 0.5 px",
+            "{name: far, limits: {max_magnified: 0.2}}",
+            "subset 'far': limits: min_motion × max_factor = 0.5 px is more than max_magnified = 0.2 px",
         ),
         ("{name: far, limits: 3}", "subset 'far': limits must name values of MotionLimits, got 3"),
         ("{name: far, noise: 3}", "subset 'far': noise must be two numbers, least and greatest, got 3"),
-        ("{nme: far}", "subset 'without a name': name must be a word"),
+        ("{nme: far}", "subset {'nme': 'far'} has no name; write {name: …} and what differs from the rest"),
+        ("far", "subset 'far' has no name; write {name: …}"),
+        ("{name: far, objects: [5, 2]}", "subset 'far': objects must be a range (low, high) with 0 ≤ low"),
+        ("{name: far, objects: [0.5, 2]}", "subset 'far': objects must be whole numbers, got (0.5, 2)"),
+        (
+            "{name: far, background_blur: [-1, 2]}",
+            "subset 'far': background_blur must be a range (low, high)",
+        ),
+        ("{name: far, objects_move: maybe}", "subset 'far': objects_move must be true or false, got 'maybe'"),
     ],
 )
 def test_a_subset_that_cannot_be(capsys: pytest.CaptureFixture[str], recipe: str, said: str) -> None:

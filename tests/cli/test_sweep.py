@@ -257,6 +257,7 @@ class TestBadInput:
             ("image_square", "image_loss", "square", "l1"),
             ("structure", "ssim_weight", 0.2, 0.0),
             ("amplitude", "amplitude_weight", 0.2, 0.0),
+            ("coarse", "coarse_weight", 0.2, 0.0),
         ],
     )
     def test_a_term_of_another_loss(

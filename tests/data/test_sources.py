@@ -70,6 +70,20 @@ def test_ways_to_name_a_source(photographs: Path) -> None:
         build_source("no/such/folder", FolderOfPhotographs)
 
 
+def test_a_folder_goes_before_a_source_of_its_name(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # The readers' own names are none of a source's: the folders are missing.
+    for name in ("photographs", "cutouts"):
+        for given in (name, [name]):
+            with pytest.raises(InputError, match=f"'{name}' is neither a folder nor the name"):
+                build_source(given, FolderOfPhotographs)
+    (tmp_path / "procedural-textures").symlink_to(photographs)
+    for given in ("procedural-textures", ["procedural-textures"]):
+        assert len(build_source(given, FolderOfPhotographs)) == 24
+
+
 def test_folders_and_named_sources_can_be_joined(photographs: Path) -> None:
     textures = NamedSource("procedural-textures", {"count": 3, "size": 32})
     joined = build_source([str(photographs), textures, "procedural-cutouts"], FolderOfPhotographs)
@@ -86,7 +100,13 @@ def test_folders_and_named_sources_can_be_joined(photographs: Path) -> None:
     assert type(build_source([textures], FolderOfPhotographs)) is ProceduralTextures
     with pytest.raises(InputError, match="did you mean 'procedural-textures'"):
         build_source([str(photographs), NamedSource("procedural-texture")], FolderOfPhotographs)
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(
+        InputError, match="'no/such/folder' is neither a folder nor the name of an image source"
+    ):
         build_source(["no/such/folder", textures], FolderOfPhotographs)
+    with pytest.raises(
+        InputError, match=r"'procedural-texture' is neither .*did you mean 'procedural-textures'"
+    ):
+        build_source(["procedural-texture"], FolderOfPhotographs)
     with pytest.raises(InputError, match="name at least one"):
         JoinedSources([])

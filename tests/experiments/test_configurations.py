@@ -100,7 +100,12 @@ def test_a_subset_may_have_limits_of_its_own(tmp_path):
         cli = made(FOLDER / "smoke.yaml", tmp_path / name, *options)
         _, recipe = cli.datamodule.synthesizer.subsets
         assert recipe.noise == (0.0, 0.5)
-        assert recipe.limits == MotionLimits(max_magnified=40.0, max_factor=20.0)
+        assert recipe.limits == {"max_magnified": 40.0, "max_factor": 20.0}
+        # What is left out is the configuration's.
+        synthesizer = cli.datamodule.synthesizer
+        limits = recipe.limits_within(synthesizer.limits)
+        assert (limits.max_magnified, limits.max_factor) == (40.0, 20.0)
+        assert limits.max_motion == synthesizer.limits.max_motion != MotionLimits().max_motion
         assert cli.datamodule.synthesizer.geometry.margin >= 40
         kept = yaml.safe_load(cli.parser.dump(cli.config))["data"]["init_args"]["synthesizer"]["init_args"]
         options = (f"--data.synthesizer.init_args.subsets={json.dumps(kept['subsets'])}", *options[1:])

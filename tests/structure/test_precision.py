@@ -52,10 +52,31 @@ def test_a_training_in_bf16_says_so(processor, tmp_path, capsys, fast):
     processor(architecture="x86_64", avx512_bf16=fast)
     options = ["--config", str(SMOKE), "--trainer.default_root_dir", str(tmp_path)]
     for precision in ("32-true", "bf16-mixed"):
-        build([*options, "--trainer.accelerator", "cpu", f"--trainer.precision={precision}"], run=False)
+        made = build(
+            [*options, "--trainer.accelerator", "cpu", f"--trainer.precision={precision}"], run=False
+        )
+        # Parts that are only made, as a sweep's check does, say nothing.
+        assert "bfloat16" not in capsys.readouterr().err
+        made.before_fit()
         said = [line for line in capsys.readouterr().err.splitlines() if "no bfloat16 arithmetic" in line]
         assert len(said) == (not fast and precision == "bf16-mixed")
         assert all(line.startswith("mm: warning: bf16-mixed: ") for line in said)
+
+
+def test_one_rank_says_it(processor, tmp_path, capsys, monkeypatch):
+    processor(architecture="x86_64", avx512_bf16=False)
+    options = [
+        "--config",
+        str(SMOKE),
+        "--trainer.default_root_dir",
+        str(tmp_path),
+        "--trainer.accelerator",
+        "cpu",
+    ]
+    made = build([*options, "--trainer.precision=bf16-mixed"], run=False)
+    monkeypatch.setattr(type(made.trainer), "is_global_zero", False)
+    made.before_fit()
+    assert "bfloat16" not in capsys.readouterr().err
 
 
 def test_a_clip_in_bf16_says_so(processor, recwarn):

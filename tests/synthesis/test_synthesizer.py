@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -185,7 +186,11 @@ def test_precision_set_through_the_newer_interface(make_batch: MakeBatch) -> Non
 @pytest.mark.parametrize("motion", ["translation", "mixture"])
 @pytest.mark.parametrize(
     "subsets",
-    [SUBSETS, (Recipe("plain"),), (Recipe("plain"), Recipe("own", noise=(0, 0.1), limits=MotionLimits()))],
+    [
+        SUBSETS,
+        (Recipe("plain"),),
+        (Recipe("plain"), Recipe("own", noise=(0, 0.1), limits={"max_magnified": 9.0})),
+    ],
 )
 def test_nothing_is_read_on_the_host(
     motion: str, subsets: tuple[Recipe, ...], monkeypatch: pytest.MonkeyPatch
@@ -295,8 +300,10 @@ def test_blurred_background_is_blurred_and_pale(make_batch: MakeBatch) -> None:
 
 def test_a_subset_may_have_noise_and_limits_of_its_own(make_batch: MakeBatch) -> None:
     """Each sample is that of a synthesizer which has its subset's values throughout."""
-    limits = MotionLimits(min_motion=0.5, max_motion=6.0, max_magnified=14.0, min_factor=2.0, max_factor=4.0)
-    own = Recipe("own", noise=(0.1, 0.1), limits=limits)
+    limits = MotionLimits(min_motion=0.5, max_motion=3.0, max_magnified=11.0, min_factor=2.0, max_factor=4.0)
+    # What the subset leaves out is the synthesizer's.
+    given = {name: value for name, value in asdict(limits).items() if name != "max_motion"}
+    own = Recipe("own", noise=(0.1, 0.1), limits=given)
     mixed = small(noise=(0.0, 0.0), subsets=(Recipe("usual"), own))
     usual = small(noise=(0.0, 0.0), subsets=(Recipe("usual"), Recipe("other")))
     # The margin is for the farthest of all motions.
@@ -311,7 +318,8 @@ def test_a_subset_may_have_noise_and_limits_of_its_own(make_batch: MakeBatch) ->
     assert factor.max() <= 4
     assert motion.min() > 0.49
     magnified = (motion * factor[:, None]).amax()
-    assert 9 < magnified < 14.01
+    assert 9 < magnified < 11.01
+    assert 2.5 < motion.max() < 3.01
     alone = small(noise=(0.1, 0.1), limits=limits, subsets=(Recipe("usual"), Recipe("own")))
     expected = alone(make_batch(alone.geometry, seeds, [0, 1] * 20))
     for name in ("xa", "xb", "y", "factor"):
@@ -418,6 +426,10 @@ def test_layers_of_another_size_are_refused(make_batch: MakeBatch) -> None:
         ({"noise": (0.0, 2.01)}, "at most 2 "),
         ({"noise": (0.0, 0.1), "noise_distribution": "log-uniform"}, "begins above 0"),
         ({"noise_distribution": "normal"}, "uniform or log-uniform, got 'normal'"),
+        (
+            {"subsets": (Recipe("own", limits={"max_magnified": 0.2}),)},
+            "subset 'own': limits: min_motion × max_factor = 1 px is more than max_magnified = 0.2 px",
+        ),
         ({"subsets": (Recipe("own", noise=(0.0, 3.0)),)}, "noise of subset own is in .* at most 2 "),
         (
             {

@@ -12,6 +12,7 @@ from mm.training.losses import (
     PAPER_WEIGHT,
     Representations,
     amplitude,
+    coarse,
     log_l1,
     loss_terms,
     mean_square,
@@ -127,6 +128,51 @@ def test_structure_s_gradient_is_finite_also_where_nothing_is_there(dtype):
     assert prediction.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("size", [(32, 48), (37, 51), (10, 9)])
+def test_coarse_by_hand(size):
+    torch.manual_seed(0)
+    prediction, target = torch.rand(2, 3, *size), torch.rand(2, 3, *size)
+    expected = []
+    for side in (min(side, *size) for side in (4, 8, 16)):
+        for sample in (prediction - target).numpy().astype("float64"):
+            sums = [
+                abs(sample[:, top : top + side, left : left + side].mean(axis=(1, 2))).mean()
+                for top in range(0, size[0] - side + 1, side)
+                for left in range(0, size[1] - side + 1, side)
+            ]
+            expected.append(sum(sums) / len(sums))
+    assert float(coarse(prediction, target)) == pytest.approx(sum(expected) / len(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("period", [4.0, 5.0, 6.0, 7.0, 9.0])
+def test_coarse_tells_far_from_near_better_than_l1(period):
+    """Fine stripes on a faint wave of 96 px, shown short by 24 px, and by less than a period."""
+
+    def scene(short: float) -> torch.Tensor:
+        x = torch.arange(192.0) + short
+        wave = 0.5 + 0.06 * torch.sin(2 * math.pi * x / 96) + 0.2 * torch.sin(2 * math.pi * x / period)
+        return wave.expand(1, 3, 64, 192)
+
+    def ratio(term) -> float:
+        # The mean over a stripe's period: where in it the stripes are must not decide.
+        far, near = (
+            sum(float(term(scene(short + period * part / 8), scene(0))) for part in range(8)) / 8
+            for short in (24.0, 0.0)
+        )
+        return far / near
+
+    l1 = ratio(lambda prediction, target: loss_terms(prediction, target, None)["image"])
+    assert l1 < 1.15
+    assert ratio(coarse) > 1.5
+
+
+def test_coarse_does_not_see_fine_detail():
+    board = (torch.arange(32)[:, None] + torch.arange(32)) % 2 * 1.0
+    target = torch.full((1, 3, 32, 32), 0.5)
+    assert float(coarse(board.expand(1, 3, -1, -1), target)) == pytest.approx(0, abs=1e-6)
+    assert float(loss_terms(board.expand(1, 3, -1, -1), target, None)["image"]) == pytest.approx(0.5)
+
+
 def moved_grating(shift: float, *, period: float = 24.0, contrast: float = 0.3) -> torch.Tensor:
     """A grating (1, 3, 64, 96) that lies ``shift`` px to the right."""
     x = torch.arange(96.0)
@@ -177,6 +223,14 @@ def test_noise_of_the_target_is_no_motion():
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0)) / 255
     value = amplitude(moved_grating(0.15), target + noise, reference, target - reference)
     assert value == pytest.approx(0.5, rel=0.1)
+
+
+def test_amplitude_counts_a_change_of_a_fifth_of_a_grey_level_by_half():
+    """Nothing of it shown is an error of all of it, which the floor, as large as the change, halves."""
+    still = moved_grating(0.0, period=64.0)
+    change = torch.full_like(still, 0.2 / 255)
+    missed = amplitude(still, still + change, still, change)
+    assert float(missed) == pytest.approx(0.5, rel=0.01)
 
 
 def test_amplitude_leaves_alone_what_is_no_small_motion():
@@ -268,6 +322,12 @@ def test_amplitude_under_autocast_is_that_of_32_bit(gain):
 def test_total_weighs_amplitude_on_its_own():
     terms = {"image": torch.tensor(1.0), "texture": torch.tensor(2.0), "amplitude": torch.tensor(0.5)}
     assert total_loss(terms, 0.1, amplitude_weight=0.4) == pytest.approx(1 + 0.1 * 2 + 0.4 * 0.5)
+
+
+def test_total_weighs_coarse_on_its_own():
+    terms = {"image": torch.tensor(0.5), "texture": torch.tensor(1.0), "coarse": torch.tensor(0.25)}
+    assert float(total_loss(terms, weight=0.1, coarse_weight=2.0)) == pytest.approx(0.5 + 0.1 + 0.5)
+    assert float(total_loss(terms, weight=0.1)) == pytest.approx(0.6)
 
 
 def test_total_weighs_structure_on_its_own():

@@ -74,7 +74,9 @@ def test_training_step_is_the_paper_s_loss(data, tiny, trainer):
     torch.testing.assert_close(run.callback_metrics["train/loss"], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, {"image_loss": "log", "ssim_weight": 0.3, "amplitude_weight": 0.2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"image_loss": "log", "ssim_weight": 0.3, "amplitude_weight": 0.2, "coarse_weight": 0.4}]
+)
 def test_without_lambda_the_perturbed_frames_are_not_encoded(data, tiny, trainer, monkeypatch, options):
     """The same loss and gradients as with a λ that weighs nothing, from half as many encodings."""
     encoded: list[tuple[int, int]] = []
@@ -114,6 +116,9 @@ def test_other_losses_than_the_paper_s(data, tiny, trainer):
     assert "amplitude" not in paper
     assert moved["amplitude"] > 0.1
     assert moved["loss"] == pytest.approx(paper["loss"] + 0.5 * moved["amplitude"])
+    far = metrics(coarse_weight=0.5)
+    assert "coarse" not in paper
+    assert far["loss"] == pytest.approx(paper["loss"] + 0.5 * far["coarse"])
     square = metrics(image_loss="square")
     assert square["loss"] == pytest.approx(paper["loss"] - paper["image"] + square["image_square"])
     # L1 is logged all the same, so that runs can be compared.
@@ -428,6 +433,7 @@ def test_weights_that_are_not_finite_are_not_saved(data, trainer, tiny, tmp_path
         ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0"),
         ({"loss_weight": -1.0}, "loss_weight must be at least 0, got -1"),
         ({"image_loss": "l2"}, "image_loss must be l1, log or square, got 'l2'"),
+        ({"coarse_weight": -1.0}, "coarse_weight must be at least 0, got -1"),
         ({"ssim_weight": -1.0}, "ssim_weight must be at least 0, got -1"),
         ({"amplitude_weight": -1.0}, "amplitude_weight must be at least 0, got -1"),
         ({"ema_decay": 1.0}, "ema_decay must be above 0 and below 1, got 1"),
