@@ -128,16 +128,19 @@ def structure(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def coarse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the L1 of means over squares of 4, 8 and 16 px, the mean of the three as a float32 scalar.
+    """Return the L1 of means over squares of 4, 8 and 16 px, as a float32 scalar: for ablations.
 
     Where something is shown some pixels away from where it should be, its fine detail is as wrong there as
-    anywhere else nearby, and says nothing of the way back; what is larger than the error does. Beside L1, so
-    that far motion is shown as far as it is.
+    anywhere else nearby, and says nothing of the way back; what is larger than the error does. Far motion is
+    shown no farther for it all the same (``experiments/ablations/RESULTS.md``).
 
     Args:
         prediction: Ŷ, (B, 3, H, W), unclamped.
         target: Y, of the same shape, in [0, 1]. Of a side that is no multiple of a square's, the last pixels
             are in none.
+
+    Returns:
+        The mean over the three sizes of squares.
     """
     error = prediction.float() - target.float()
     sides = [min(side, *error.shape[-2:]) for side in COARSE_SIDES]

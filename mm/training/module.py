@@ -59,8 +59,8 @@ class MagnificationModule(pl.LightningModule):
         ssim_weight: of 1 − SSIM with the true magnified frame, beside its L1; 0 in the paper.
         amplitude_weight: of the error in how far small motions are moved
             (:func:`mm.training.losses.amplitude`); 0 in the paper.
-        coarse_weight: of the L1 of means over squares (:func:`mm.training.losses.coarse`), which tells how
-            far off is what moves far; 0 in the paper.
+        coarse_weight: of the L1 of means over squares (:func:`mm.training.losses.coarse`), for ablations; 0
+            in the paper.
         warmup_steps: optimiser steps over which the learning rate rises linearly.
         schedule: ``constant``, or ``cosine`` down to ``final_learning_rate``.
         final_learning_rate: where ``cosine`` ends.
