@@ -216,7 +216,7 @@ def test_a_folder_in_use_is_refused_and_overwritten_on_request(
         (("--size", "4x40"), "width must be at least 8 px, got 4"),
         (("--seed", "-1"), "seed must be at least 0, got -1"),
         (("--photographs", "nowhere"), "'nowhere'"),
-        (("--cutouts", "nowhere", "elsewhere"), "'nowhere' does not exist"),
+        (("--cutouts", "nowhere", "elsewhere"), "'nowhere' is neither a folder nor the name of"),
         (("--device", "cuda:99"), "cuda:99"),
         (("--size", "big"), "such as 384x384, got 'big'"),
         (("--subset", "sharpp"), "'sharpp'"),
