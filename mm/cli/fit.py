@@ -245,13 +245,7 @@ class MagnificationCLI(LightningCLI):
             raise InputError(f"trainer: {_one_line(str(error))}") from error
 
     def before_fit(self) -> None:
-        """Look at what only a run is to say, and not everything that makes its parts."""
-        self._tell_of_slow_precision()
-
-    before_validate = before_test = before_fit
-
-    def _tell_of_slow_precision(self) -> None:
-        """Warn of bfloat16 on a processor that has none, once for all ranks."""
+        """Warn of bfloat16 on a processor that has none: once for all ranks, and only where a run begins."""
         precision = str(self.trainer.precision)
         if not precision.startswith("bf16") or not self.trainer.is_global_zero:
             return
@@ -262,6 +256,8 @@ class MagnificationCLI(LightningCLI):
                     "times as long as 32 bits; give --trainer.precision 32-true --model.channels_last false",
                     stacklevel=2,
                 )
+
+    before_validate = before_test = before_fit
 
 
 def _options(parser: LightningArgumentParser) -> list[str]:

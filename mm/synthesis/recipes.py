@@ -43,27 +43,24 @@ class Recipe:
         """Check what can be checked without a synthesizer."""
         if not isinstance(self.name, str) or not self.name:
             raise InputError(f"a subset's name must be a word, got {self.name!r}")
-        for name, kind in (("background_moves", bool), ("objects_move", bool)):
-            if not isinstance(getattr(self, name), kind):
+        for name in ("background_moves", "objects_move"):
+            if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{self._said(name)} must be true or false, got {getattr(self, name)!r}")
         for name in ("objects", "background_blur", "background_contrast", "noise"):
-            self._check_range(name)
+            self._check_pair(name)
         if self.limits is not None and not isinstance(self.limits, Mapping):
             raise InputError(f"{self._said('limits')} must name values of MotionLimits, got {self.limits!r}")
         for name, value in _known(self.limits or {}, MotionLimits, self._said("limits")).items():
             if name != "distribution" and not _is_number(value):
                 raise InputError(f"{self._said('limits')}: {name} must be a number, got {value!r}")
 
-    def _check_range(self, name: str) -> None:
+    def _check_pair(self, name: str) -> None:
         value = getattr(self, name)
         if value is None:
             return
         if not (isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value))):
             raise InputError(f"{self._said(name)} must be two numbers, least and greatest, got {value!r}")
-        if not 0 <= value[0] <= value[1]:
-            raise InputError(
-                f"{self._said(name)} must be a range (low, high) with 0 ≤ low ≤ high, got {value}"
-            )
+        check_range(self._said(name), value, 0)
         if name == "objects" and not all(isinstance(each, int) for each in value):
             raise InputError(f"{self._said(name)} must be whole numbers, got {value}")
 
@@ -97,6 +94,12 @@ class Recipe:
             name: tuple(each) if isinstance(each, list) else each for name, each in known.items()
         }
         return cls(**given)
+
+
+def check_range(name: str, values: tuple[float, float], least: float) -> None:
+    """Raise InputError unless ``values`` are a range that begins at ``least`` or above."""
+    if not least <= values[0] <= values[1]:
+        raise InputError(f"{name} must be a range (low, high) with {least} ≤ low ≤ high, got {values}")
 
 
 def _is_number(value: Any) -> bool:

@@ -16,7 +16,7 @@ from mm.synthesis.geometry import Geometry
 from mm.synthesis.limits import MotionLimits, measure_field
 from mm.synthesis.motion import MotionGenerator, Translation, check_generator
 from mm.synthesis.random import SampleRandom
-from mm.synthesis.recipes import SUBSETS, Recipe
+from mm.synthesis.recipes import SUBSETS, Recipe, check_range
 from mm.synthesis.rendering import Layers, Renderer
 from mm.synthesis.resampling import check_kernel
 from mm.synthesis.sensor import photon_noise, quantise
@@ -94,7 +94,7 @@ class Synthesizer(nn.Module):
         for recipe in subsets:
             if recipe.noise is not None:
                 _check_noise(f"noise of subset {recipe.name}", recipe.noise, noise_distribution)
-        _check_range("antialias", antialias, 0.1)
+        check_range("antialias", antialias, 0.1)
         if supersampling < 1:
             raise InputError(f"supersampling must be at least 1, got {supersampling}")
         self.noise = noise
@@ -259,7 +259,7 @@ class Synthesizer(nn.Module):
 
 
 def _check_noise(name: str, values: tuple[float, float], distribution: str) -> None:
-    _check_range(name, values, 0.0)
+    check_range(name, values, 0.0)
     if values[1] > MAX_NOISE:
         raise InputError(
             f"{name} is in [0, 1] units and at most {MAX_NOISE:g} (3 of 255 is 0.0118), got {values}"
@@ -272,8 +272,3 @@ def _check_noise(name: str, values: tuple[float, float], distribution: str) -> N
             "levels by 255, or take the log-uniform distribution for so wide a range",
             stacklevel=3,
         )
-
-
-def _check_range(name: str, values: tuple[float, float], least: float) -> None:
-    if not least <= values[0] <= values[1]:
-        raise InputError(f"{name} must be a range (low, high) with {least} ≤ low ≤ high, got {values}")
