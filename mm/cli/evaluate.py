@@ -40,6 +40,7 @@ MEASUREMENTS = {
 WITH_LEVELS = ("subpixel", "noise", "static", "gain", "frequency")
 WITH_FACTORS = ("gain", "frequency", "physical")
 WITH_CLIPS = ("subpixel", "noise", "static")
+TEMPORAL = ("gain", "frequency")  # measured in temporal mode if that is asked for
 IN_FIGURE_8 = ("subpixel", "noise")  # the paper's a; b and c
 FIGURE_8 = "figure8.png"
 # Settings that its panels must share; methods may be missing in one, but a name means the same weights.
@@ -112,6 +113,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "30 frames a second, through a FIR filter of 30 taps, 0.5 to 7.5 Hz",
     )
     levels.add_argument(
+        "--temporal",
+        action="store_true",
+        help="gain and frequency: measure every method, the network too, in temporal mode on that clip, not "
+        "on two frames; 61 frames are magnified for each scene, level and direction, so without --levels "
+        "and --factors there are few",
+    )
+    levels.add_argument(
         "--no-gain", action="store_true", help="subpixel only: leave out the gain, for half of the time"
     )
 
@@ -144,6 +152,15 @@ class _Setup:
 
         return [method for method in self.methods if not isinstance(method, Filtered)]
 
+    @property
+    def motions_and_factors(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+        """What was asked for, or few of both where a clip is magnified at each; None: the measurement's."""
+        from mm.evaluation.protocol import CLIP_FACTORS, CLIP_MOTIONS
+
+        if self.args.temporal:
+            return self.levels or CLIP_MOTIONS, self.factors or CLIP_FACTORS
+        return self.levels, self.factors
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -174,6 +191,11 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(
             f"--pairs is for {', '.join(WITH_CLIPS)}; {args.measurement} has no clips, leave it out"
         )
+    if args.temporal and args.measurement not in TEMPORAL:
+        raise InputError(
+            f"--temporal is for {', '.join(TEMPORAL)}; {args.measurement} is not measured in temporal mode, "
+            "leave it out"
+        )
     if args.count < 1:
         raise InputError(f"--count must be at least 1 scene, got {args.count}")
     if args.seed < 0:
@@ -184,7 +206,7 @@ def run(args: argparse.Namespace) -> None:
 
     from mm.device import choose_device
     from mm.evaluation.comparison import Row, agreement
-    from mm.evaluation.contenders import Network, contenders, protocol
+    from mm.evaluation.contenders import FilteredNetwork, Network, contenders, protocol
     from mm.evaluation.content import check_size
     from mm.evaluation.renderers import chosen_renderers
     from mm.networks.weights import digest
@@ -195,7 +217,7 @@ def run(args: argparse.Namespace) -> None:
         plugins.load_plugins(args.plugins)
         device = choose_device(args.device)
         names = [text for text in args.methods.split(",") if text.strip()]
-        methods = contenders(names, device, clips=clips and not args.pairs)
+        methods = contenders(names, device, clips=clips and not args.pairs, temporal=args.temporal)
         pictures, held_out = _pictures(args, max(height, width))
         renderers = chosen_renderers(args.renderer)
         job = _job(_Setup(args, levels, factors, (height, width), methods, pictures, renderers, device))
@@ -208,14 +230,17 @@ def run(args: argparse.Namespace) -> None:
             task = progress.add_task(f"measuring {args.measurement}", total=job.steps)
             found = job.measure(lambda: progress.advance(task))
     seconds = round(time.perf_counter() - begun, 1)
-    measured_on = {method.name: protocol(method) for method in methods} if clips else {}
-    networks = {method.name: method.network for method in methods if isinstance(method, Network)}
+    tells_protocol = clips or args.temporal
+    measured_on = {method.name: protocol(method) for method in methods} if tells_protocol else {}
+    networks = {
+        method.name: method.network for method in methods if isinstance(method, (Network, FilteredNetwork))
+    }
     settings = {
         "version": __version__,
         "measurement": args.measurement,
         "methods": args.methods.split(","),
         "weights": {name: digest(network) for name, network in networks.items()},
-        **({"measured_on": measured_on} if clips else {}),
+        **({"measured_on": measured_on} if tells_protocol else {}),
         "renderers": list(renderers),
         "scenes": args.count,
         "seed": args.seed,
@@ -300,7 +325,8 @@ def _gain(setup: _Setup) -> _Job:
     from mm.evaluation.protocol import GAIN_FACTORS, GAIN_MOTIONS, gain_levels
 
     args = setup.args
-    levels = gain_levels(setup.levels or GAIN_MOTIONS, setup.factors or GAIN_FACTORS)
+    motions, factors = setup.motions_and_factors
+    levels = gain_levels(motions or GAIN_MOTIONS, factors or GAIN_FACTORS)
     reach = max(max(level.motion, level.output_motion) for level in levels)
     contents: dict[str, Callable[[int], Content]] = {
         "picture": lambda index: picture(setup.pictures, *setup.size, args.seed, index, reach),
@@ -311,7 +337,7 @@ def _gain(setup: _Setup) -> _Job:
         return compare_gain(
             levels,
             contents,
-            setup.on_pairs,
+            setup.methods,
             setup.conditions,
             advance=advance,
         )
@@ -327,14 +353,15 @@ def _frequency(setup: _Setup) -> _Job:
     from mm.evaluation.protocol import gain_levels
 
     args = setup.args
-    levels = gain_levels(setup.levels or MOTIONS, setup.factors or FACTORS, OUTPUTS)
+    motions, factors = setup.motions_and_factors
+    levels = gain_levels(motions or MOTIONS, factors or FACTORS, OUTPUTS)
     reach = max(max(level.motion, level.output_motion) for level in levels)
 
     def measure(advance: Advance) -> list[Response]:
         return compare_frequency(
             levels,
             lambda index: picture(setup.pictures, *setup.size, args.seed, index, reach),
-            setup.on_pairs,
+            setup.methods,
             setup.conditions,
             advance=advance,
         )

@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.evaluation import oscillation
-from mm.methods import Magnifier
+from mm.methods import LearnedMagnifier, Magnifier
 from mm.methods.making import fill
 from mm.methods.options import convert
 from mm.networks import MagnificationNetwork
@@ -181,6 +182,22 @@ class Filtered:
         return _built(self.name, self.make, "on a clip", shared, own)
 
 
+@dataclass(frozen=True)
+class FilteredNetwork(Filtered):
+    """The learned method with some weights in temporal mode, on the same clip as :class:`Filtered`.
+
+    Attributes:
+        network: which :func:`filtered_network` has also bound into ``make``.
+    """
+
+    network: MagnificationNetwork
+
+
+def filtered_network(name: str, network: MagnificationNetwork, device: torch.device) -> FilteredNetwork:
+    """Return the learned method with this network, to be measured in temporal mode."""
+    return FilteredNetwork(name, partial(LearnedMagnifier, network), device, network)
+
+
 def protocol(method: Contender | Filtered) -> str:
     """Say on what a method is measured."""
     if not isinstance(method, Filtered):
@@ -230,7 +247,7 @@ def _streamed(magnifier: Magnifier, clip: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 def contenders(
-    names: Sequence[str], device: torch.device, *, clips: bool = False
+    names: Sequence[str], device: torch.device, *, clips: bool = False, temporal: bool = False
 ) -> list[Contender | Filtered]:
     """Return the methods that ``names`` describe, the input itself before them.
 
@@ -239,12 +256,18 @@ def contenders(
             NAME=WEIGHTS: the network with other weights (what :func:`mm.load` takes) under a name of its own.
         device: where to work.
         clips: whether registered methods that have a temporal mode are to be measured on clips, with the
-            paper's filter, not on pairs of frames. The network always is on pairs.
+            paper's filter, not on pairs of frames. The network is on pairs, as in the paper.
+        temporal: whether all of them are to be measured on clips, the network too: in temporal mode.
 
     Raises:
         InputError: for a method that is not registered (with the close match) or cannot be measured so,
             weights that cannot be loaded, two columns of one name, or none at all.
     """
+
+    def with_weights(name: str, source: str | None) -> Network | FilteredNetwork:
+        network = load(source, device)
+        return filtered_network(name, network, device) if temporal else Network(name, network)
+
     found: list[Contender | Filtered] = [Baseline()]
     for text in names:
         name, is_weights, source = (part.strip() for part in text.partition("="))
@@ -254,11 +277,15 @@ def contenders(
             which = "is always shown" if name == BASELINE else "is given twice"
             raise InputError(f"the method {name!r} {which}; give each column a name of its own")
         if is_weights:
-            found.append(Network(name, load(source, device)))
+            found.append(with_weights(name, source))
         elif name == LEARNED:
-            found.append(Network(name, load(None, device)))
+            found.append(with_weights(name, None))
         else:
-            found.append(_registered(name, device, clips))
+            found.append(_registered(name, device, clips or temporal))
+            if temporal and not isinstance(found[-1], Filtered):
+                raise InputError(
+                    f"the method {name!r} has no temporal mode and cannot be measured on a clip; leave it out"
+                )
     if len(found) == 1:
         raise InputError("no method is given; name at least one, such as learned")
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mm.evaluation.comparison import Conditions, Spread
-from mm.evaluation.contenders import Contender
+from mm.evaluation.contenders import Contender, Filtered
 from mm.evaluation.content import Content
 from mm.evaluation.gain import whole_frames
 from mm.evaluation.protocol import Level
@@ -43,7 +43,7 @@ class Response:
 def compare_frequency(
     levels: Sequence[Level],
     scenes: Callable[[int], Content],
-    methods: Sequence[Contender],
+    methods: Sequence[Contender | Filtered],
     conditions: Conditions,
     *,
     advance: Callable[[], None] = lambda: None,

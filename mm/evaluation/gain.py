@@ -4,6 +4,10 @@ SSIM hardly tells a motion that is shown half as large as it should be. The gain
 nothing at all, and a gain that falls with the output motion is a dead zone. It is measured on pictures and on
 smooth patterns (periods of 12 to 48 px, which offer no edges), in four directions, by registration with the
 true frame, which shares no code with either renderer.
+
+Methods are measured on pairs of frames, or in temporal mode on a clip in which the whole frame swings
+(:mod:`mm.evaluation.oscillation`). There a method that is right has 1.013, the gain of the clip's filter, in
+what it adds: at a factor of 10 it shows 1.01 times the true motion.
 """
 
 from __future__ import annotations
@@ -15,11 +19,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mm.evaluation import oscillation
 from mm.evaluation.comparison import Conditions, Row, Spread, batches
-from mm.evaluation.contenders import Contender
+from mm.evaluation.contenders import Contender, Filtered
 from mm.evaluation.content import Content
-from mm.evaluation.protocol import Level, record_frames, seeded
-from mm.evaluation.renderers import stage
+from mm.evaluation.protocol import Level, Rounding, record_frames, seeded
+from mm.evaluation.renderers import Stage, stage
 from mm.metrics import measure_displacement
 
 # Along an axis, along a diagonal, and against both: (x, y).
@@ -30,7 +35,7 @@ SEARCH = 4  # px beyond standing still, and beyond twice the motion, that regist
 def compare_gain(
     levels: Sequence[Level],
     contents: dict[str, Callable[[int], Content]],
-    methods: Sequence[Contender],
+    methods: Sequence[Contender | Filtered],
     conditions: Conditions,
     *,
     advance: Callable[[], None] = lambda: None,
@@ -93,7 +98,7 @@ class Shown(NamedTuple):
 def whole_frames(
     levels: Sequence[Level],
     scenes: Callable[[int], Content],
-    methods: Sequence[Contender],
+    methods: Sequence[Contender | Filtered],
     conditions: Conditions,
     *,
     advance: Callable[[], None],
@@ -121,12 +126,35 @@ def whole_frames(
                 )
                 factor = torch.tensor([level.factor for level in some]).repeat_interleave(len(DIRECTIONS))
                 for method in methods:
-                    output = method.magnify(a, b, factor.to(device)).unflatten(0, (len(some), -1))
-                    for level, frames in zip(some, output, strict=True):
+                    if isinstance(method, Filtered):
+                        output = _on_clips(method, some, shown, b, (seed, index, 23), rounding)
+                    else:
+                        output = method.magnify(a, b, factor.to(device))
+                    for level, frames in zip(some, output.unflatten(0, (len(some), -1)), strict=True):
                         truth = moved[level.output_motion]
                         yield Shown(renderer, method.name, level, rest.to(device), truth.to(device), frames)
                 for _ in some:
                     advance()
+
+
+def _on_clips(
+    method: Filtered,
+    levels: Sequence[Level],
+    shown: Stage,
+    middles: Tensor,
+    key: tuple[int, ...],
+    rounding: Rounding,
+) -> Tensor:
+    """Return (levels · directions, 3, H, W): what a method makes of a clip in each direction."""
+    outputs = []
+    swing = oscillation.swing()
+    towards = torch.tensor(DIRECTIONS, dtype=torch.float64)
+    for level, moved in zip(levels, middles.unflatten(0, (len(levels), -1)), strict=True):
+        for number, (direction, middle) in enumerate(zip(towards, moved, strict=True)):
+            positions = shown.frames((swing[:, None] * direction * level.motion)[:, None]).to(middle.device)
+            clip = oscillation.record(positions, middle, level.noise, (*key, number), rounding)
+            outputs.append(method.magnify(clip, level.factor))
+    return torch.stack(outputs)
 
 
 def _gain(truth: Tensor, output: Tensor, level: Level) -> float:
@@ -153,7 +181,7 @@ def _order(
     key: tuple[str, str, str, Level],
     kinds: Sequence[str],
     renderers: Sequence[str],
-    methods: Sequence[Contender],
+    methods: Sequence[Contender | Filtered],
     levels: Sequence[Level],
 ) -> tuple[int, int, int, int]:
     kind, renderer, name, level = key

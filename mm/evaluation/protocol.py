@@ -30,6 +30,8 @@ STATIC_NOISE_FACTORS = (0.0, *NOISE_FACTORS)
 GAIN_FACTORS = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 GAIN_MOTIONS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)  # px of input motion
 GAIN_OUTPUTS = (0.1, 30.0)  # px of output motion, least and most: 30 is what the paper trains for
+# In temporal mode, where a clip is magnified for each number.
+CLIP_MOTIONS, CLIP_FACTORS = (0.02, 0.05, 0.1, 0.5), (10.0,)
 
 LEVELS = 255  # of an 8-bit frame
 MAX_MOTION = 60.0  # px of output motion that scenes are built for

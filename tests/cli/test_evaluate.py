@@ -165,6 +165,16 @@ def test_gain(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str])
     assert "gain on patterns, fourier renderer" in capsys.readouterr().out
 
 
+def test_in_temporal_mode(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = evaluate("gain", tmp_path, weights, "--temporal", "--levels", "0.1", "--renderer", "fourier")
+    assert {(row["method"], row["factor"]) for row in rows} == {("input", "10"), ("new", "10")}
+    settings = json.loads((tmp_path / "gain.json").read_text())
+    assert "61 frames" in settings["measured_on"]["new"]
+    assert settings["measured_on"]["input"] == "two frames"
+    assert len(settings["weights"]["new"]) == 64
+    assert "new: measured on the middle one of 61 frames" in capsys.readouterr().out
+
+
 def test_frequency(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = evaluate("frequency", tmp_path, weights, "--levels", "0.02,0.05,0.1", "--count", "2")
     assert {(row["motion"], row["factor"]) for row in rows} == {("0.02", "10"), ("0.05", "10")}
@@ -324,6 +334,7 @@ def test_an_earlier_runs_table_never_stands_beside_new_settings(
             ["kernels", "--levels", "2"],
             "noise, static, gain, frequency; kernels has none",
         ),
+        (["static", "--temporal"], "--temporal is for gain, frequency; static is not measured in temporal"),
         (["gain", "--pairs"], "--pairs is for subpixel, noise, static; gain has no clips, leave it out"),
         (
             ["static", "--pairs", "--methods", "acceleration"],

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.evaluation.comparison import COLUMNS, Conditions, Row, Spread, agreement, compare, read_csv, to_csv
-from mm.evaluation.contenders import Baseline, Contender, Filtered
+from mm.evaluation.contenders import Baseline, Contender, Filtered, contenders
 from mm.evaluation.content import Content, Pictures, crowded, pattern, picture
 from mm.evaluation.frequency import bands, compare_frequency, responses_csv
 from mm.evaluation.gain import DIRECTIONS, compare_gain
@@ -375,6 +375,21 @@ def test_a_double_image_is_not_read_as_all_of_the_motion(pictures: Pictures) -> 
         Conditions(1, 0, ("fourier",), CPU),
     )
     assert row.gain == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["linear", "acceleration"])
+def test_the_gain_in_temporal_mode(name: str) -> None:
+    """The whole frame swings: what the filter passes is shown, and nothing of a factor of 1."""
+    content = pattern(64, 64, 0, 0, 2.0)
+    rows = compare_gain(
+        [Level(0.1, 10.0), Level(0.2, 1.0)],
+        {"pattern": lambda index: content},
+        contenders([name], CPU, temporal=True),
+        Conditions(1, 0, ("fourier",), CPU),
+    )
+    gains = [row.gain for row in rows if row.method == name]
+    assert gains == pytest.approx([1.0, 1.0], abs=0.06)
+    assert [row.gain for row in rows if row.method == "input"] == pytest.approx([0.1, 1.0], abs=0.03)
 
 
 def test_a_scene_without_texture_is_counted_out() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.contenders import Filtered, Network, Registered, contenders, protocol
+from mm.evaluation.contenders import Filtered, FilteredNetwork, Network, Registered, contenders, protocol
 from mm.evaluation.oscillation import BAND, FRAMES, MIDDLE
 from mm.methods import LearnedMagnifier
 from mm.methods.layered import LayeredMagnifier
@@ -143,6 +143,28 @@ def test_which_methods_are_measured_on_clips(monkeypatch: pytest.MonkeyPatch, we
     built = modal.build(3.0)
     assert isinstance(built, Modal)
     assert (built.mode, built.band) == ("static", None)
+
+
+def test_in_temporal_mode_the_network_is_measured_on_a_clip_too(
+    monkeypatch: pytest.MonkeyPatch, weights: Path
+) -> None:
+    base, mine, phase = contenders([f"mine={weights}", "phase"], CPU, temporal=True)
+    assert not isinstance(base, Filtered)
+    assert isinstance(mine, FilteredNetwork)
+    assert isinstance(phase, Filtered)
+    built = mine.build(7.0)
+    assert isinstance(built, LearnedMagnifier)
+    assert (built.mode, built.band, built.factor, built.network) == ("temporal", BAND, 7, mine.network)
+    assert protocol(mine) == protocol(phase)
+    generator = torch.Generator().manual_seed(3)
+    clip = torch.rand(FRAMES, 3, 16, 20, generator=generator)
+    streamed = LearnedMagnifier(weights, 7.0, "temporal", BAND)
+    whole = torch.cat([streamed.push(clip), streamed.flush()])
+    torch.testing.assert_close(mine.magnify(clip, 7.0), whole[MIDDLE], atol=1e-5, rtol=1e-4)
+
+    monkeypatch.setitem(methods._entries, "late", Late)
+    with pytest.raises(InputError, match=r"the method 'late' has no temporal mode .* leave it out"):
+        contenders(["late"], CPU, temporal=True)
 
 
 def test_methods_that_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
