@@ -22,6 +22,7 @@ from mm.methods.lagrangian.layers import MOMENTS, cell_layers, pixel_layers, sha
 from mm.methods.lagrangian.refinement import Slopes, explained, measure, slopes
 from mm.methods.lagrangian.scene import Registration, check_registration, learn
 from mm.methods.lagrangian.trajectories import choose_points, unexplained
+from mm.methods.layout import Layout
 from mm.methods.linear import luminance
 from mm.methods.stream import FrameStream, Mode
 from mm.registry import methods
@@ -97,8 +98,8 @@ class FlowMagnifier(FrameStream):
             "auto": none if a tenth of the points rest, affine if more than half agree and others move beside
             them, and none again if all move as one, since there is nothing else to magnify.
         layers: what is magnified: "moving" (all but the background), "most" (the layer of most motion),
-            "all" (the background too), a layer's number, or a point "x,y" in px of the first frame that lies
-            on it.
+            "all" (the background too), a layer's number, or a point "x,y" that lies on it, in px of the first
+            frame, whatever ``scale`` and ``roi`` a clip is magnified with.
         window: frames from which layers are learned, at least 2. A slow motion needs about its period.
         most: layers at most beside the background, 1 to 16.
         trust: a place's motion is believed if following it takes away this part of the change of brightness,
@@ -142,6 +143,7 @@ class FlowMagnifier(FrameStream):
             raise InputError(f"trust must be from 0 to 1, got {trust:g}")
         self.trust = float(trust)
         self.layers = _checked_layers(layers)
+        self._point = self.layers if isinstance(self.layers, tuple) else None
         self.steps, self.window, self.most = steps, window, most
         self.registration: Registration = registration
         # The clip's first frame among all that were pushed: the shots of a video are clips to this method.
@@ -159,6 +161,19 @@ class FlowMagnifier(FrameStream):
     def label(self) -> Tensor | None:
         """The layer (H, W) of each pixel of the first frame, int64; None until layers are known."""
         return None if self._plan is None else self._plan.label
+
+    def see_through(self, layout: Layout, size: tuple[int, int]) -> None:
+        """Take the point of ``layers`` for one of a clip, whose frames are resized and cut beforehand.
+
+        Args:
+            layout: how the frames that are pushed are made of the clip's.
+            size: (height, width) of the clip's frames, px.
+
+        Raises:
+            InputError: for a point outside of the clip's frames, or of what of them is magnified.
+        """
+        if isinstance(self.layers, tuple):
+            self._point = layout.seen(self.layers, size)
 
     # --- the stream ---------------------------------------------------------------------------------------
 
@@ -347,8 +362,8 @@ class FlowMagnifier(FrameStream):
                     f"{', '.join(map(str, sorted(there)))} (0 is the background); choose one of them"
                 )
             return [self.layers]
-        assert isinstance(self.layers, tuple)
-        x, y = (round(value) for value in self.layers)
+        assert self._point is not None
+        x, y = (round(value) for value in self._point)
         height, width = label.shape
         if not (0 <= x < width and 0 <= y < height):
             raise InputError(f"the point {x},{y} lies outside of the frame of {width}×{height} px")

@@ -90,6 +90,28 @@ class Layout:
         x, y, width, height = self.region
         return frames[:, :, y : y + height, x : x + width].contiguous()
 
+    def seen(self, point: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
+        """Return where the method sees a point of the clip's frames.
+
+        Args:
+            point: (x, y) px of the clip's frames; 0 is the centre of the first pixel.
+            size: (height, width) of the clip's frames, px.
+
+        Raises:
+            InputError: for a point outside of them, or of the region.
+        """
+        (x, y), (height, width) = point, size
+        if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+            raise InputError(f"the point {x:g},{y:g} lies outside of the frame of {width}×{height} px")
+        place = (x + 0.5) * self.size[1] / width - 0.5, (y + 0.5) * self.size[0] / height - 0.5
+        if self.region is None:
+            return place
+        left, top, wide, high = self.region
+        place = place[0] - left, place[1] - top
+        if not (-0.5 <= place[0] < wide - 0.5 and -0.5 <= place[1] < high - 0.5):
+            raise InputError(f"the point {x:g},{y:g} does not lie within --roi; change one of them")
+        return place
+
     def compose(self, output: Tensor, originals: Tensor | None) -> Tensor:
         """What the method gives, and the resized frames that it is for → what is written."""
         output = output.float().clamp(0, 1)

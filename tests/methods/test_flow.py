@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,9 +17,11 @@ from mm.errors import InputError
 from mm.evaluation import scenes
 from mm.methods.flow import FlowMagnifier
 from mm.methods.lagrangian.flows import dis
+from mm.methods.layout import Layout
 from mm.metrics import measure_displacement
 from mm.registry import methods
 from mm.temporal import Band
+from mm.video import ClipInfo
 
 FPS = 30.0
 BAND = Band(0.5, 7.5, FPS)
@@ -191,7 +195,15 @@ def test_layers_are_told_by_when_they_move_and_chosen_by_number_or_point() -> No
     assert float(left[0]) == pytest.approx(float(motion[2, 1, 0]), abs=0.1)
     number = int(label[56, 128])
     other = run(FlowMagnifier(8.0, layers=number, window=14), frames)
-    torch.testing.assert_close(other, torch.cat([out, by_point.flush()]))
+    shown = torch.cat([out, by_point.flush()])
+    torch.testing.assert_close(other, shown)
+    # The same point of a clip that is twice as large, and of which a part is magnified.
+    clip = cast(ClipInfo, SimpleNamespace(width=500, height=300))
+    height, width = label.shape
+    layout = Layout.of(clip, 0.5, (40, 20, 2 * width, 2 * height), False)
+    by_point = FlowMagnifier(8.0, layers=(40 + 256.0, 20 + 112.0), window=14)
+    by_point.see_through(layout, (300, 500))
+    torch.testing.assert_close(run(by_point, frames), shown)
 
 
 def test_what_was_behind_is_remembered_from_when_it_was_seen() -> None:
@@ -373,6 +385,20 @@ def test_options_outside_their_range(options: dict[str, object], words: str) -> 
 def test_a_layer_that_is_not_there(layers: int | tuple[float, float], words: str) -> None:
     with pytest.raises(InputError, match=words):
         run(FlowMagnifier(2.0, layers=layers), pattern(0.5 * sine(6), (12.0, 20.0)))
+
+
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ((128.0, 2.0), "the point 128,2 lies outside of the frame of 128×96 px"),
+        ((20.0, 40.0), "the point 20,40 does not lie within --roi; change one of them"),
+        ((40.0, 91.0), "does not lie within --roi"),
+    ],
+)
+def test_a_point_that_is_not_in_what_is_seen(point: tuple[float, float], words: str) -> None:
+    layout = Layout.of(cast(ClipInfo, SimpleNamespace(width=128, height=96)), 0.5, (30, 30, 60, 60), False)
+    with pytest.raises(InputError, match=words):
+        FlowMagnifier(2.0, layers=point).see_through(layout, (96, 128))
 
 
 def test_a_flow_of_ones_own() -> None:
