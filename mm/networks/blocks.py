@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mm.networks.padding import pad
+
 ConvPadding = Literal["reflect", "replicate", "zeros", "same"]
 
 
@@ -50,9 +52,9 @@ class PaddedConv(nn.Conv2d):
             # Autocast on the CPU pads by reflection in float32, which costs two conversions a convolution and
             # gives nothing: padding only copies values.
             with torch.autocast("cpu", enabled=False):
-                x = F.pad(x, self.margins, mode=self.pad_mode)
+                x = pad(x, self.margins, self.pad_mode)
         else:
-            x = F.pad(x, self.margins, mode=self.pad_mode)
+            x = pad(x, self.margins, self.pad_mode)
         return super().forward(x)
 
 
