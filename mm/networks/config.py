@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from mm.errors import InputError
+from mm.errors import InputError, check_fields
 
 PaddingMode = Literal["reflect", "replicate", "zeros"]
 StridedPadding = Literal["symmetric", "same"]
@@ -123,10 +123,4 @@ class NetworkConfig:
         Raises:
             InputError: for a name that is no field, or a value that the field cannot have.
         """
-        known = {field.name for field in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise InputError(
-                    f"network config: no field is called {name!r} (known: {', '.join(sorted(known))})"
-                )
-        return cls(**values)
+        return cls(**check_fields(values, cls, "the network's configuration"))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mm.errors import InputError, did_you_mean
+from mm.errors import InputError, check_fields
 from mm.synthesis.limits import MotionLimits
 
 
@@ -50,7 +50,7 @@ class Recipe:
             self._check_pair(name)
         if self.limits is not None and not isinstance(self.limits, Mapping):
             raise InputError(f"{self._said('limits')} must name values of MotionLimits, got {self.limits!r}")
-        for name, value in _known(self.limits or {}, MotionLimits, self._said("limits")).items():
+        for name, value in check_fields(self.limits or {}, MotionLimits, self._said("limits")).items():
             if name != "distribution" and not _is_number(value):
                 raise InputError(f"{self._said('limits')}: {name} must be a number, got {value!r}")
 
@@ -89,7 +89,7 @@ class Recipe:
             raise InputError(
                 f"subset {values!r} has no name; write {{name: …}} and what differs from the rest"
             )
-        known = _known(values, cls, f"subset {values['name']!r}")
+        known = check_fields(values, cls, f"subset {values['name']!r}")
         given: dict[str, Any] = {
             name: tuple(each) if isinstance(each, list) else each for name, each in known.items()
         }
@@ -104,17 +104,6 @@ def check_range(name: str, values: tuple[float, float], least: float) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _known(values: Mapping[str, Any], made: type, where: str) -> Mapping[str, Any]:
-    """Return ``values``, all of which are fields of the dataclass ``made``."""
-    names = [field.name for field in fields(made)]
-    for name in values:
-        if name not in names:
-            raise InputError(
-                f"{where} has no {name!r}{did_you_mean(name, names)} (it has {', '.join(names)})"
-            )
-    return values
 
 
 # The order is public: batches and validation data loaders carry the index.

@@ -273,7 +273,8 @@ def test_a_checkpoint_of_another_network_is_scored_with_its_own_and_says_so(smok
 
 @pytest.mark.parametrize("command", ["fit", "validate"])
 @pytest.mark.parametrize(
-    ("option", "says"), [("chanels=3", "no field is called 'chanels'"), ("padding=zero", "padding")]
+    ("option", "says"),
+    [("chanels=3", "has no 'chanels'; did you mean 'channels'?"), ("padding=zero", "padding")],
 )
 def test_an_architecture_that_is_none_beside_a_checkpoint(smoke, tmp_path, capsys, command, option, says):
     last = str(smoke / "checkpoints" / "last.ckpt")
