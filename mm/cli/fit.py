@@ -31,7 +31,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.utilities.rank_zero import rank_zero_info
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
 
 from mm.cli.class_paths import check_arguments, refused_generator, refused_option, refused_recipe
 from mm.cli.notices import warnings_as_lines
@@ -53,6 +53,7 @@ from mm.training import (
     SparingProgressBar,
     Throughput,
 )
+from mm.training.record import RECORD_KEY
 from mm.training.scores import table
 
 DEFAULT_DATA = "mm.data.MixedDataModule"
@@ -141,7 +142,9 @@ class MagnificationCLI(LightningCLI):
                     return
                 raise InputError(f"there is no {path}: train first, or name a checkpoint with --ckpt_path")
             self.config[self.config.subcommand]["ckpt_path"] = str(path)
-        saved = _hyper_parameters(Path(path))
+        checkpoint = _checkpoint(Path(path))
+        saved = checkpoint["hyper_parameters"]
+        self._tell_other_images(path, checkpoint)
         # A field that is newer than the checkpoint has its default.
         network = asdict(NetworkConfig.from_dict(saved["network_config"]))
         configured = self._chosen("model.network_config")
@@ -175,6 +178,18 @@ class MagnificationCLI(LightningCLI):
                 f"{path} has the state of model.optimizer {trained}, which {chosen} cannot go on from: give "
                 f"--model.optimizer {trained}, or start anew from its weights with --model.initial_weights"
             )
+
+    def _tell_other_images(self, path: str | Path, checkpoint: dict[str, Any]) -> None:
+        """Say when a checkpoint saw other images than are named now: the scores do not compare."""
+        trained = (checkpoint.get(RECORD_KEY) or {}).get("config", {}).get("data") or {}
+        for name in ("photographs", "cutouts"):
+            seen = (trained.get("init_args") or {}).get(name)
+            named = _plain(self._chosen(f"data.init_args.{name}"))
+            if seen != named:
+                rank_zero_info(
+                    f"{path} was trained with data.{name} {_images(seen)}, and now there are "
+                    f"{_images(named)}; give --data.{name} again if that is not meant"
+                )
 
     def _chosen(self, key: str) -> Any:
         return self.config.get(f"{self.config.subcommand}.{key}")
@@ -245,6 +260,12 @@ class MagnificationCLI(LightningCLI):
             raise InputError(f"trainer: {_one_line(str(error))}") from error
 
     def before_fit(self) -> None:
+        """Keep an earlier run's checkpoints; warn of what is slow."""
+        if self._chosen("ckpt_path") is None and not getattr(self.trainer, "fast_dev_run", False):
+            _keep_earlier(self.trainer)
+        self.before_validate()
+
+    def before_validate(self) -> None:
         """Warn of bfloat16 on a processor that has none: once for all ranks, and only where a run begins."""
         precision = str(self.trainer.precision)
         if not precision.startswith("bf16") or not self.trainer.is_global_zero:
@@ -257,7 +278,7 @@ class MagnificationCLI(LightningCLI):
                     stacklevel=2,
                 )
 
-    before_validate = before_test = before_fit
+    before_test = before_validate
 
 
 def _options(parser: LightningArgumentParser) -> list[str]:
@@ -269,6 +290,23 @@ def _checkpoint_folder(root: Any) -> str:
     return str(Path(root or ".") / "checkpoints")
 
 
+@rank_zero_only
+def _keep_earlier(trainer: Trainer) -> None:
+    """Move the checkpoints of another run out of the way of one that starts anew in its folder."""
+    folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
+    for folder in (Path(each) for each in folders if each and "://" not in str(each)):
+        if not any(folder.glob("*.ckpt")):
+            continue
+        number = 1
+        while (kept := folder.with_name(f"{folder.name}-{number}")).exists():
+            number += 1
+        folder.rename(kept)
+        rank_zero_info(
+            f"{folder} had the checkpoints of an earlier run, which are now in {kept}; "
+            "--ckpt_path last would have gone on from them"
+        )
+
+
 def _logged_in() -> bool:
     """Say whether Weights & Biases has a key; without one it would stop and ask for it."""
     import wandb
@@ -278,12 +316,21 @@ def _logged_in() -> bool:
     return wandb.api.api_key is not None
 
 
-def _hyper_parameters(path: Path) -> dict[str, Any]:
-    """Read what a checkpoint's module was made with."""
+def _checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no checkpoint {str(path)!r}: give a file, last or best")
-    saved: dict[str, Any] = read_checkpoint(path)["hyper_parameters"]
-    return saved
+    return read_checkpoint(path)
+
+
+def _plain(value: Any) -> Any:
+    """Return a parsed value as the record in a checkpoint has it."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value.as_dict() if hasattr(value, "as_dict") else value
+
+
+def _images(value: Any) -> str:
+    return "procedural images" if value is None else str(value)
 
 
 def _check_folder(root: str) -> None:

@@ -237,6 +237,34 @@ def test_resume_goes_on(smoke, tmp_path, capsys):
     assert kept["training"]["seconds"] > checkpoint(smoke)["training"]["seconds"]
 
 
+def test_a_run_that_starts_anew_keeps_the_checkpoints_of_the_one_before(smoke, tmp_path, caplog):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("last", "best"):
+        (folder / f"{name}.ckpt").write_bytes((smoke / "checkpoints" / f"{name}.ckpt").read_bytes())
+    for number in (1, 2):
+        with caplog.at_level("INFO", "pytorch_lightning.utilities.rank_zero"):
+            assert mm("fit", tmp_path, "--trainer.max_steps", str(number), *NO_VALIDATION) == 0
+        assert f"earlier run, which are now in {folder}-{number}; --ckpt_path last" in caplog.text
+    kept = [torch.load(path, weights_only=True) for path in sorted(tmp_path.glob("checkpoints*/last.ckpt"))]
+    assert [each["global_step"] for each in kept] == [2, checkpoint(smoke)["global_step"], 1]
+
+
+def test_going_on_with_other_images_is_told(smoke, tmp_path, caplog):
+    other = tmp_path / "photographs"
+    other.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8)
+    for number in range(8):
+        Image.fromarray(noise).save(other / f"{number}.png")
+    last = str(smoke / "checkpoints" / "last.ckpt")
+    with caplog.at_level("INFO", "pytorch_lightning.utilities.rank_zero"):
+        options = [f"--data.photographs=[{other}]", "--sample_images.samples", "0"]
+        mm("validate", tmp_path, "--ckpt_path", last, *options)
+    said = f"{last} was trained with data.photographs procedural images, and now there are ['{other}']; give"
+    assert said in caplog.text
+    assert "data.cutouts" not in caplog.text
+
+
 @pytest.mark.parametrize("decay", ["null", "0.5"])
 def test_averaging_may_change_when_a_run_goes_on(smoke, tmp_path, capsys, decay):
     """The smoke run's checkpoint with and without averaged weights, into a run without and with them."""
