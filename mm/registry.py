@@ -54,7 +54,8 @@ class Registry:
         if name not in self._entries:
             hint = did_you_mean(name, self._entries)
             names = ", ".join(sorted(self)) or "none"
-            raise InputError(f"no {self.kind} is called {name!r}{hint} (known: {names})")
+            way = "" if hint else "; one that a plug-in registers needs --plugins FILE"
+            raise InputError(f"no {self.kind} is called {name!r}{hint} (known: {names}){way}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:

@@ -194,7 +194,8 @@ def table(figures: dict[str, Any]) -> str:
     """Lay the figures of :func:`measure` out as text."""
     height, width = figures["frame"]
     machine = figures["hardware"]
-    threads = f", {machine['threads']} threads" if "threads" in machine else ""
+    count = machine.get("threads")
+    threads = "" if count is None else f", {count} thread{'' if count == 1 else 's'}"
     batch, ranks, workers = figures["batch_size"], machine["ranks"], figures["num_workers"]
     lines = [
         f"{machine['device']}{threads} · {figures['precision']} · {ranks} × batch {batch} of "

@@ -169,8 +169,9 @@ def summary(report: clip.ClipReport) -> list[str]:
             f" (the last {'column and row' if columns and rows else 'column' if columns else 'row'} repeated"
         )
         lines[0] += " to make the size even, as H.264 4:2:0 needs; --lossless keeps odd sizes)"
-    if report.largest_motion:
-        lines.append(f"largest motion in the input: about {report.largest_motion:.2g} px")
+    if report.largest_motion is not None:
+        found = f"about {report.largest_motion:.2g} px" if report.largest_motion else "too small to measure"
+        lines.append(f"largest motion in the input: {found}")
     return lines
 
 

@@ -115,7 +115,7 @@ def gain_levels(
     if not levels:
         raise InputError(
             f"none of the motions at any of the factors gives an output motion of {least:g} to {most:g} px; "
-            "choose others"
+            f"choose others, such as {least / factors[0]:.2g} px at a factor of {factors[0]:g}"
         )
     return levels
 

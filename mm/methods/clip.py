@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from mm.errors import InputError
 from mm.methods.base import Magnifier
 from mm.methods.layout import Layout, Region, SeesThrough
 from mm.methods.making import make
-from mm.methods.memory import check_memory
+from mm.methods.memory import check_frame, check_memory
 from mm.methods.passage import Passage
 from mm.methods.presets import Settings, settle
 from mm.methods.progress import Counter
@@ -170,6 +171,8 @@ def magnify(
     place = choose_device(device)
     if batch is not None and batch < 1:
         raise InputError(f"batch must be at least 1 frame, got {batch}")
+    if fps is not None and not 0 < fps < math.inf:
+        raise InputError(f"--fps must be a number above 0 frames a second, got {fps:g}")
     if not 0 <= crf <= 51:
         raise InputError(f"crf must be from 0 (best) to 51, got {crf:g}")
     needs_rate = (settings.low, settings.high) != (None, None)
@@ -188,6 +191,7 @@ def magnify(
         if isinstance(magnifier, SeesThrough):
             magnifier.see_through(layout, (clip.info.height, clip.info.width))
         frames = _frames_within(clip.info, start, end)
+        check_frame(magnifier, layout, place)
         if band is not None:
             needed = (getattr(magnifier, "filter", None) or from_band(band)).min_frames
             # A container's count may be off by one: then the filter itself counts.

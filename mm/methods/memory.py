@@ -66,6 +66,32 @@ def _number(file: Path) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
+def check_frame(magnifier: Magnifier, layout: Layout, device: torch.device) -> None:
+    """Refuse frames that are too large for what a method works in while it has them.
+
+    Args:
+        magnifier: the method; one that has no ``working_memory`` is not looked at.
+        layout: the sizes of the clip.
+        device: where the method works.
+
+    Raises:
+        InputError: if there is not memory enough. Without it the system would end the process, with no word.
+    """
+    needs = getattr(magnifier, "working_memory", None)
+    if needs is None:
+        return
+    height, width = layout.magnified
+    needed = needs(height, width)
+    cuda = device.type == "cuda"
+    limit = torch.cuda.mem_get_info(device)[1] if cuda else machine_memory()
+    where = "the GPU" if cuda else "this machine"
+    if limit is not None and needed > limit:
+        raise InputError(
+            f"the method works in about {needed / 2**30:.2g} GiB for frames of {width}×{height} px, and "
+            f"{where} has {limit / 2**30:.2g} GiB; use --scale or --roi"
+        )
+
+
 def check_memory(
     magnifier: Magnifier, layout: Layout, frames: int | None, band: Band, device: torch.device
 ) -> None:

@@ -211,7 +211,8 @@ class PhaseMagnifier(EulerianMagnifier):
         return pyramid.samples + low, once, 4 * channels * pyramid.samples
 
     def _options(self) -> Iterator[str]:
-        yield f"{self.orientations} orientations, {self.bandwidth:g} octaves"
+        octaves = "1 octave" if self.bandwidth == 1 else f"{self.bandwidth:g} octaves"
+        yield f"{self.orientations} orientations, {octaves}"
         yield self.channels
         if self.smoothing:
             yield f"smoothing {self.smoothing:g} wavelengths"

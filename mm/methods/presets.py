@@ -81,9 +81,9 @@ class Settings:
                 without a band.
         """
         if self.low is None and self.high is None:
-            for name in ("order", "taps"):
-                value: int | None = getattr(self, name)
-                if value is not None:
+            for name in ("order", "taps", "filter"):
+                value: int | str | None = getattr(self, name)
+                if value is not None and (name != "filter" or name in self.given):
                     raise InputError(
                         f"--{name} {value} is the temporal filter's, but there is no band to filter; give "
                         "--low and --high with --mode temporal, or leave it out"

@@ -74,6 +74,10 @@ def read_sweep(path: Path) -> Sweep:
     content = _content(path)
     unknown = [key for key in content if key not in _KEYS]
     if unknown:
+        if {"trainer", "model", "data"} & content.keys():
+            raise InputError(
+                f"{path} is a configuration of mm fit, not a sweep; experiments/sweeps/random.yaml is one"
+            )
         raise InputError(f"{path}: no sweep has {unknown[0]!r}{did_you_mean(unknown[0], _KEYS)}")
     for key in ("method", "metric", "parameters", "command"):
         if not content.get(key):

@@ -165,7 +165,7 @@ def test_a_method_that_is_a_plug_in(
 def test_a_method_s_own_options(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["magnify", source, str(tmp_path / "o"), "--method", "phase", "--device", "cpu"]
     assert main([*arguments, "-o", "orientations=6", "--option", "limit=1.5"]) == 0
-    assert "6 orientations, 1 octaves, luminance, limit 1.5 rad" in capsys.readouterr().out
+    assert "6 orientations, 1 octave, luminance, limit 1.5 rad" in capsys.readouterr().out
 
 
 def test_a_plug_in_s_options(

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from mm.errors import InputError
-from mm.methods import AccelerationMagnifier
+from mm.methods import AccelerationMagnifier, LearnedMagnifier
 from mm.methods.layout import Layout
-from mm.methods.memory import check_memory, machine_memory
+from mm.methods.memory import check_frame, check_memory, machine_memory
+from mm.networks import MagnificationNetwork
 from mm.temporal import Band
 
 GIB = 2**30
@@ -108,6 +109,26 @@ def test_a_filter_of_the_method_s_own_making_is_named(monkeypatch: pytest.Monkey
     with pytest.raises(InputError, match=r"its filter: Laplacian of Gaussian for 3 Hz") as told:
         check_memory(magnifier, layout, 100, band, torch.device("cpu"))
     assert "butter" not in str(told.value)
+
+
+@pytest.mark.filterwarnings("ignore:--precision bf16")
+def test_a_frame_that_is_too_large_to_work_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mm.methods.memory.machine_memory", lambda: 8 * GIB)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * GIB, 2 * GIB))
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    hd, large = (Layout(size, False, None, False, None) for size in ((1080, 1920), (4320, 7680)))
+    network = MagnificationNetwork()
+    method = LearnedMagnifier(network)
+    for device in (cpu, cuda):
+        with pytest.raises(InputError, match=r"about 40 GiB for frames of 7680×4320 px, .* has \d GiB; use"):
+            check_frame(method, large, device)
+    check_frame(method, hd, cpu)
+    with pytest.raises(InputError, match=r"about 2\.5 GiB .* and the GPU has 2 GiB"):
+        check_frame(method, hd, cuda)
+    check_frame(LearnedMagnifier(network, precision="bf16"), hd, cuda)
+    # Of a region only that is worked on; and what does not say how much it needs is let through.
+    check_frame(method, Layout((4320, 7680), False, (0, 0, 640, 480), False, None), cpu)
+    check_frame(AccelerationMagnifier(10.0, "temporal", Band(2, 4, 30)), large, cpu)
 
 
 def test_the_whole_clip_s_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

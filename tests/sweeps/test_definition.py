@@ -44,6 +44,7 @@ def test_the_goal_is_wandbs_if_none_is_given(tmp_path: Path):
         ("method: bayes", "method: 3", "no method is called 3 (known: grid, random, bayes)"),
         ("method: bayes", "", "says no method"),
         ("metric: {", "metrik: {", "no sweep has 'metrik'; did you mean 'metric'?"),
+        (WHOLE, "seed_everything: 0\nmodel: {}\n", "is a configuration of mm fit, not a sweep"),
         ("goal: maximize", "goal: maximise", "must be maximize or minimize, got 'maximise'"),
         ("{name: val/score, goal: maximize}", "val/score", "metric must have a name and a goal"),
         ("run_cap: 3", "run_cap: 0", "run_cap must be at least 1 trial, got 0"),
