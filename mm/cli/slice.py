@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -47,9 +48,27 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--fps must be a number above 0 frames a second, got {args.fps:g}")
     with warnings_as_lines():
         slices = [_slice(name, args) for name in args.inputs]
+        _tell_other_sizes(args.inputs)
     draw(slices, [name.name for name in args.inputs], out, "playback" if args.fps is None else "capture")
     count = len(slices[0].times)
     print(f"{out}: {count} frame{'s' * (count > 1)} of {', '.join(str(name) for name in args.inputs)}")
+
+
+def _tell_other_sizes(paths: list[Path]) -> None:
+    """Warn of clips of different sizes, where one row or column is not one place."""
+    sizes = []
+    for path in paths:
+        with open_clip(path) as clip:
+            sizes.append((clip.info.width, clip.info.height))
+    for path, (width, height) in zip(paths, sizes, strict=True):
+        if (width, height) != sizes[0]:
+            first = "×".join(map(str, sizes[0]))
+            warnings.warn(
+                f"{path} is {width}×{height} px and {paths[0]} {first}: the same row or column is another "
+                "place in each; mm compare, or mm magnify without --scale and --side-by-side, keeps them together",
+                stacklevel=2,
+            )
+            return
 
 
 def _slice(path: Path, args: argparse.Namespace) -> Slice:

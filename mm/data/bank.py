@@ -15,6 +15,8 @@ from mm.errors import InputError
 
 # Draws in a row that may meet a broken image before the source is called broken.
 _ATTEMPTS = 100
+# Broken images of which each is told by itself; a folder of something else would be a wall of lines.
+_TOLD = 10
 _LEAST_SIDE = {"photograph": 16, "cut-out": 4}
 
 
@@ -71,8 +73,8 @@ class ImageBank:
             if image is not None:
                 return image
         raise InputError(
-            f"{_ATTEMPTS} {self.kind}s in a row from {type(self.source).__name__} were unreadable "
-            f"({self.broken} of {len(self)} so far); see the warnings above for what is wrong with them"
+            f"none of {_ATTEMPTS} {self.kind}s drawn from the {len(self)} of {type(self.source).__name__} can "
+            "be used; see the warnings above for what is wrong with them"
         )
 
     def _get(self, position: int) -> np.ndarray | None:
@@ -86,7 +88,9 @@ class ImageBank:
         except UnreadableImage as error:
             if not self._broken[position]:
                 self._broken[position] = 1
-                warnings.warn(f"{error}; skipped from now on", stacklevel=2)
+                if self.broken <= _TOLD:
+                    more = "; no more are told" if self.broken == _TOLD else ""
+                    warnings.warn(f"{error}; skipped from now on{more}", stacklevel=2)
             return None
         if self.cache is not None:
             self.cache.put(self._number, position, image)

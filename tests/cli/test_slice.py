@@ -61,6 +61,18 @@ def test_a_column_of_a_part(clips: list[str], tmp_path: Path, capsys: pytest.Cap
     assert "1 frame of" in capsys.readouterr().out
 
 
+def test_clips_of_different_sizes_are_told(
+    clips: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clip(tmp_path / "small.mkv", torch.zeros(5, 3, 24, 20), rate=10, lossless=True)
+    options = ["--row", "3", "--out", str(tmp_path / "slice.png")]
+    assert main(["slice", *clips, str(tmp_path / "small.mkv"), *options]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"small.mkv is 20×24 px and {clips[0]} 40×24: the same row or column is another place" in line
+    assert main(["slice", *clips, *options]) == 0
+    assert not capsys.readouterr().err
+
+
 def test_a_picture_that_cannot_be_finished_leaves_the_old_one(
     clips: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

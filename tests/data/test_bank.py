@@ -71,12 +71,18 @@ def test_tiny_images_are_skipped(tmp_path: Path, photographs: Path) -> None:
         draws(bank, 20)
 
 
-@pytest.mark.filterwarnings("ignore:.*cannot be decoded")
 def test_a_folder_of_broken_images_is_an_error(tmp_path: Path) -> None:
-    for number in range(3):
+    for number in range(30):
         (tmp_path / f"{number}.jpg").write_bytes(b"broken")
-    with pytest.raises(InputError, match="3 of 3 so far"):
-        draws(ImageBank(FolderOfPhotographs([str(tmp_path)])), 1)
+    bank = ImageBank(FolderOfPhotographs([str(tmp_path)]))
+    with (
+        pytest.warns(UserWarning, match="cannot be decoded") as caught,
+        pytest.raises(InputError, match="none of 100 photographs drawn from the 30 of FolderOfPhotographs"),
+    ):
+        draws(bank, 1)
+    assert bank.broken > 20
+    assert len(caught) == 10
+    assert str(caught[-1].message).endswith("; no more are told")
 
 
 def test_a_source_that_breaks_its_contract_is_an_error() -> None:
