@@ -65,7 +65,7 @@ def _tell_other_sizes(paths: list[Path]) -> None:
             first = "×".join(map(str, sizes[0]))
             warnings.warn(
                 f"{path} is {width}×{height} px and {paths[0]} {first}: the same row or column is another "
-                "place in each; mm compare, or mm magnify without --scale and --side-by-side, keeps them together",
+                "place in each; mm compare keeps them together, and so does mm magnify without --scale",
                 stacklevel=2,
             )
             return

@@ -72,9 +72,10 @@ class ImageBank:
             image = self._get(position)
             if image is not None:
                 return image
+        source = type(self.source).__name__
         raise InputError(
-            f"none of {_ATTEMPTS} {self.kind}s drawn from the {len(self)} of {type(self.source).__name__} can "
-            "be used; see the warnings above for what is wrong with them"
+            f"none of {_ATTEMPTS} {self.kind}s drawn from the {len(self)} of {source} can be used; see "
+            "the warnings above for what is wrong with them"
         )
 
     def _get(self, position: int) -> np.ndarray | None:
