@@ -280,6 +280,16 @@ class MagnificationCLI(LightningCLI):
 
     before_test = before_validate
 
+    def after_fit(self) -> None:
+        """Say where the run is, and what makes weights of it."""
+        root = Path(self.trainer.default_root_dir)
+        best = Path(_checkpoint_folder(root)) / "best.ckpt"
+        if best.is_file():
+            rank_zero_info(
+                f"the run is in {root}; mm export {best} mine.safetensors makes weights of it, "
+                "for mm magnify --weights"
+            )
+
 
 def _options(parser: LightningArgumentParser) -> list[str]:
     """Return the options of a parser, but for what is within a class that is named by a path."""

@@ -23,7 +23,10 @@ from mm.temporal.base import Aligned
 
 @methods.register("learned")
 class LearnedMagnifier(FrameStream):
-    """Magnifies a stream of frames with the network; see :class:`mm.methods.Magnifier` for the interface.
+    """Magnifies small motion by a trained network, which bears noise and softens detail (Oh et al. 2018).
+
+    ``--weights`` chooses the network, ``--precision`` its arithmetic. See :class:`mm.methods.Magnifier` for
+    the interface.
 
     Each frame is encoded once. What motion is measured against depends on the mode (the paper, section 3.3):
 

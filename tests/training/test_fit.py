@@ -246,8 +246,19 @@ def test_a_run_that_starts_anew_keeps_the_checkpoints_of_the_one_before(smoke, t
         with caplog.at_level("INFO", "pytorch_lightning.utilities.rank_zero"):
             assert mm("fit", tmp_path, "--trainer.max_steps", str(number), *NO_VALIDATION) == 0
         assert f"earlier run, which are now in {folder}-{number}; --ckpt_path last" in caplog.text
+    # The second had no validation, so there is no best one; the first run of all had.
+    assert "mm export" not in caplog.text
     kept = [torch.load(path, weights_only=True) for path in sorted(tmp_path.glob("checkpoints*/last.ckpt"))]
     assert [each["global_step"] for each in kept] == [2, checkpoint(smoke)["global_step"], 1]
+
+
+def test_what_to_do_with_a_run_is_told(tmp_path, caplog):
+    with caplog.at_level("INFO", "pytorch_lightning.utilities.rank_zero"):
+        options = ["--trainer.max_steps", "1", "--trainer.val_check_interval", "1"]
+        assert mm("fit", tmp_path, *options, "--sample_images.samples", "0") == 0
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    assert f"the run is in {tmp_path}; mm export {best} mine.safetensors makes weights of it" in caplog.text
+    assert best.is_file()
 
 
 def test_going_on_with_other_images_is_told(smoke, tmp_path, caplog):
