@@ -92,8 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--levels",
         metavar="X,…",
         help="other than the protocol's: input motion in px (subpixel, gain, frequency); "
-        "noise factors (noise, static). Of gain and frequency those are measured that come to 0.1 to 30 px "
-        "and 0.1 to 0.5 px at a factor",
+        "noise factors (noise, static). Motion × factor must be 0.1 to 30 px (gain) or 0.1 to 0.5 px "
+        "(frequency); others are left out",
     )
     levels.add_argument(
         "--factors",
@@ -117,8 +117,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--temporal",
         action="store_true",
         help="gain and frequency: measure every method, the network too, in temporal mode on that clip, not "
-        "on two frames; 61 frames are magnified for each scene, level and direction, so without --levels "
-        "and --factors there are few",
+        "on two frames; 61 frames are magnified for each scene, level and direction, so gain has few levels "
+        "without --levels and --factors",
     )
     levels.add_argument(
         "--no-gain", action="store_true", help="subpixel only: leave out the gain, for half of the time"
@@ -152,15 +152,6 @@ class _Setup:
         from mm.evaluation.contenders import Filtered
 
         return [method for method in self.methods if not isinstance(method, Filtered)]
-
-    @property
-    def motions_and_factors(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-        """What was asked for, or few of both where a clip is magnified at each; None: the measurement's."""
-        from mm.evaluation.protocol import CLIP_FACTORS, CLIP_MOTIONS
-
-        if self.args.temporal:
-            return self.levels or CLIP_MOTIONS, self.factors or CLIP_FACTORS
-        return self.levels, self.factors
 
 
 @dataclass(frozen=True)
@@ -323,11 +314,12 @@ def _against_truth(setup: _Setup) -> _Job:
 def _gain(setup: _Setup) -> _Job:
     from mm.evaluation.content import pattern, picture
     from mm.evaluation.gain import compare_gain
-    from mm.evaluation.protocol import GAIN_FACTORS, GAIN_MOTIONS, gain_levels
+    from mm.evaluation.protocol import CLIP_FACTORS, CLIP_MOTIONS, GAIN_FACTORS, GAIN_MOTIONS, gain_levels
 
     args = setup.args
-    motions, factors = setup.motions_and_factors
-    levels = gain_levels(motions or GAIN_MOTIONS, factors or GAIN_FACTORS)
+    # A clip is magnified for each number in temporal mode.
+    motions, factors = (CLIP_MOTIONS, CLIP_FACTORS) if args.temporal else (GAIN_MOTIONS, GAIN_FACTORS)
+    levels = gain_levels(setup.levels or motions, setup.factors or factors)
     reach = max(max(level.motion, level.output_motion) for level in levels)
     contents: dict[str, Callable[[int], Content]] = {
         "picture": lambda index: picture(setup.pictures, *setup.size, args.seed, index, reach),
@@ -354,8 +346,7 @@ def _frequency(setup: _Setup) -> _Job:
     from mm.evaluation.protocol import gain_levels
 
     args = setup.args
-    motions, factors = setup.motions_and_factors
-    levels = gain_levels(motions or MOTIONS, factors or FACTORS, OUTPUTS)
+    levels = gain_levels(setup.levels or MOTIONS, setup.factors or FACTORS, OUTPUTS)
     reach = max(max(level.motion, level.output_motion) for level in levels)
 
     def measure(advance: Advance) -> list[Response]:

@@ -10,6 +10,7 @@ A run has a folder, ``trainer.default_root_dir``::
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 import sys
@@ -31,7 +32,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
+from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from mm.cli.class_paths import check_arguments, refused_generator, refused_option, refused_recipe
 from mm.cli.notices import warnings_as_lines
@@ -53,6 +54,7 @@ from mm.training import (
     SparingProgressBar,
     Throughput,
 )
+from mm.training.checkpoints import EARLIER
 from mm.training.record import RECORD_KEY
 from mm.training.scores import table
 
@@ -137,7 +139,9 @@ class MagnificationCLI(LightningCLI):
             path = Path(_checkpoint_folder(self._chosen("trainer.default_root_dir"))) / f"{path}.ckpt"
             if not path.is_file():
                 if self.config.subcommand == "fit" and path.stem == "last":
-                    rank_zero_info(f"there is no {path} yet: training starts anew")
+                    earlier = sorted(path.parent.glob(f"{EARLIER}-*/{path.name}"))
+                    hint = f"; {earlier[-1]} is of an earlier run" if earlier else ""
+                    rank_zero_info(f"there is no {path} yet: training starts anew{hint}")
                     self.config[self.config.subcommand]["ckpt_path"] = None
                     return
                 raise InputError(f"there is no {path}: train first, or name a checkpoint with --ckpt_path")
@@ -181,14 +185,16 @@ class MagnificationCLI(LightningCLI):
 
     def _tell_other_images(self, path: str | Path, checkpoint: dict[str, Any]) -> None:
         """Say when a checkpoint saw other images than are named now: the scores do not compare."""
-        trained = (checkpoint.get(RECORD_KEY) or {}).get("config", {}).get("data") or {}
+        trained = (checkpoint.get(RECORD_KEY) or {}).get("config", {}).get("data")
+        if not trained:
+            return
         for name in ("photographs", "cutouts"):
-            seen = (trained.get("init_args") or {}).get(name)
-            named = _plain(self._chosen(f"data.init_args.{name}"))
-            if seen != named:
+            seen = _named((trained.get("init_args") or {}).get(name))
+            now = _named(self._chosen(f"data.init_args.{name}"))
+            if seen != now:
                 rank_zero_info(
-                    f"{path} was trained with data.{name} {_images(seen)}, and now there are "
-                    f"{_images(named)}; give --data.{name} again if that is not meant"
+                    f"{path} was trained with data.{name} {_images(seen)}, and now there are {_images(now)}; "
+                    f"give --data.{name} again if that is not meant"
                 )
 
     def _chosen(self, key: str) -> Any:
@@ -242,7 +248,10 @@ class MagnificationCLI(LightningCLI):
             # time.
             loggers = [CSVLogger(root, name="logs", flush_logs_every_n_steps=1), *loggers]
         plugins = chosen.get("plugins") or []
-        plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+        plugins = [
+            *(plugins if isinstance(plugins, list) else [plugins]),
+            AtomicCheckpointIO(keep_earlier=True),
+        ]
         callbacks = chosen.get("callbacks") or []
         callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
         own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
@@ -260,12 +269,6 @@ class MagnificationCLI(LightningCLI):
             raise InputError(f"trainer: {_one_line(str(error))}") from error
 
     def before_fit(self) -> None:
-        """Keep an earlier run's checkpoints; warn of what is slow."""
-        if self._chosen("ckpt_path") is None and not getattr(self.trainer, "fast_dev_run", False):
-            _keep_earlier(self.trainer)
-        self.before_validate()
-
-    def before_validate(self) -> None:
         """Warn of bfloat16 on a processor that has none: once for all ranks, and only where a run begins."""
         precision = str(self.trainer.precision)
         if not precision.startswith("bf16") or not self.trainer.is_global_zero:
@@ -278,7 +281,7 @@ class MagnificationCLI(LightningCLI):
                     stacklevel=2,
                 )
 
-    before_test = before_validate
+    before_validate = before_test = before_fit
 
     def after_fit(self) -> None:
         """Say where the run is, and what makes weights of it."""
@@ -300,23 +303,6 @@ def _checkpoint_folder(root: Any) -> str:
     return str(Path(root or ".") / "checkpoints")
 
 
-@rank_zero_only
-def _keep_earlier(trainer: Trainer) -> None:
-    """Move the checkpoints of another run out of the way of one that starts anew in its folder."""
-    folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
-    for folder in (Path(each) for each in folders if each and "://" not in str(each)):
-        if not any(folder.glob("*.ckpt")):
-            continue
-        number = 1
-        while (kept := folder.with_name(f"{folder.name}-{number}")).exists():
-            number += 1
-        folder.rename(kept)
-        rank_zero_info(
-            f"{folder} had the checkpoints of an earlier run, which are now in {kept}; "
-            "--ckpt_path last would have gone on from them"
-        )
-
-
 def _logged_in() -> bool:
     """Say whether Weights & Biases has a key; without one it would stop and ask for it."""
     import wandb
@@ -332,11 +318,10 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     return read_checkpoint(path)
 
 
-def _plain(value: Any) -> Any:
-    """Return a parsed value as the record in a checkpoint has it."""
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value.as_dict() if hasattr(value, "as_dict") else value
+def _named(value: Any) -> Any:
+    """Return the images that are named as a list of plain values, as the record in a checkpoint has them."""
+    plain = json.loads(json.dumps(value, default=lambda each: getattr(each, "as_dict", each.__str__)()))
+    return plain if plain is None or isinstance(plain, list) else [plain]
 
 
 def _images(value: Any) -> str:

@@ -48,24 +48,25 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--fps must be a number above 0 frames a second, got {args.fps:g}")
     with warnings_as_lines():
         slices = [_slice(name, args) for name in args.inputs]
-        _tell_other_sizes(args.inputs)
+        _tell_other_sizes(args.inputs, 0 if args.row is None else 1)
     draw(slices, [name.name for name in args.inputs], out, "playback" if args.fps is None else "capture")
     count = len(slices[0].times)
     print(f"{out}: {count} frame{'s' * (count > 1)} of {', '.join(str(name) for name in args.inputs)}")
 
 
-def _tell_other_sizes(paths: list[Path]) -> None:
-    """Warn of clips of different sizes, where one row or column is not one place."""
-    sizes = []
+def _tell_other_sizes(paths: list[Path], axis: int) -> None:
+    """Warn of clips whose width (axis 0) or height (1) differ, so that one line is not one place in all."""
+    sides = []
     for path in paths:
         with open_clip(path) as clip:
-            sizes.append((clip.info.width, clip.info.height))
-    for path, (width, height) in zip(paths, sizes, strict=True):
-        if (width, height) != sizes[0]:
-            first = "×".join(map(str, sizes[0]))
+            sides.append((clip.info.width, clip.info.height)[axis])
+    for path, side in zip(paths, sides, strict=True):
+        # H.264 makes an odd side even by repeating its last line, and no line moves by that.
+        if abs(side - sides[0]) > 1:
+            what = ("wide", "column") if axis == 0 else ("high", "row")
             warnings.warn(
-                f"{path} is {width}×{height} px and {paths[0]} {first}: the same row or column is another "
-                "place in each; mm compare keeps them together, and so does mm magnify without --scale",
+                f"{path} is {side} px {what[0]} and {paths[0]} {sides[0]} px: the same {what[1]} is another "
+                "place in each; mm compare keeps them together",
                 stacklevel=2,
             )
             return

@@ -24,7 +24,7 @@ from mm.evaluation.comparison import Conditions, Row, Spread, batches
 from mm.evaluation.contenders import Contender, Filtered
 from mm.evaluation.content import Content
 from mm.evaluation.protocol import Level, Rounding, record_frames, seeded
-from mm.evaluation.renderers import Stage, stage
+from mm.evaluation.renderers import stage
 from mm.metrics import measure_displacement
 
 # Along an axis, along a diagonal, and against both: (x, y).
@@ -125,9 +125,17 @@ def whole_frames(
                     for frames, stream in ((a, 21), (b, 22))
                 )
                 factor = torch.tensor([level.factor for level in some]).repeat_interleave(len(DIRECTIONS))
+                swings: dict[float, Tensor] = {}
+                if any(isinstance(method, Filtered) for method in methods):
+                    # Once for all methods: (directions, places of the swing, 3, H, W).
+                    places = (towards[:, None] * oscillation.swing()[:, None]).flatten(0, 1)[:, None]
+                    swings = {
+                        motion: shown.frames(places * motion).unflatten(0, (len(DIRECTIONS), -1)).to(device)
+                        for motion in dict.fromkeys(level.motion for level in some)
+                    }
                 for method in methods:
                     if isinstance(method, Filtered):
-                        output = _on_clips(method, some, shown, b, (seed, index, 23), rounding)
+                        output = _on_clips(method, some, swings, b, (seed, index, 23), rounding)
                     else:
                         output = method.magnify(a, b, factor.to(device))
                     for level, frames in zip(some, output.unflatten(0, (len(some), -1)), strict=True):
@@ -140,19 +148,16 @@ def whole_frames(
 def _on_clips(
     method: Filtered,
     levels: Sequence[Level],
-    shown: Stage,
+    swings: dict[float, Tensor],
     middles: Tensor,
     key: tuple[int, ...],
     rounding: Rounding,
 ) -> Tensor:
     """Return (levels · directions, 3, H, W): what a method makes of a clip in each direction."""
     outputs = []
-    swing = oscillation.swing()
-    towards = torch.tensor(DIRECTIONS, dtype=torch.float64)
     for level, moved in zip(levels, middles.unflatten(0, (len(levels), -1)), strict=True):
-        for number, (direction, middle) in enumerate(zip(towards, moved, strict=True)):
-            positions = shown.frames((swing[:, None] * direction * level.motion)[:, None]).to(middle.device)
-            clip = oscillation.record(positions, middle, level.noise, (*key, number), rounding)
+        for number, (places, middle) in enumerate(zip(swings[level.motion], moved, strict=True)):
+            clip = oscillation.record(places, middle, level.noise, (*key, number), rounding)
             outputs.append(method.magnify(clip, level.factor))
     return torch.stack(outputs)
 

@@ -108,14 +108,14 @@ def gain_levels(
     for motion in motions:
         _check("motion", motion, 0.001, outputs[1], "px")
     for factor in factors:
-        _check("factor", factor, 0.0, 10000.0, "times")
+        _check("factor", factor, 0.001, 10000.0, "times")
     least, most = outputs
     # Rounding must not decide whether 0.3 px × 100 is 30 px.
     levels = [Level(m, f) for f in factors for m in motions if least * 0.999 <= m * f <= most * 1.001]
     if not levels:
         raise InputError(
             f"none of the motions at any of the factors gives an output motion of {least:g} to {most:g} px; "
-            f"choose others, such as {least / factors[0]:.2g} px at a factor of {factors[0]:g}"
+            f"choose others, such as {most / 10:g} px at a factor of 10"
         )
     return levels
 

@@ -17,7 +17,7 @@ from mm.errors import InputError
 from mm.methods.base import Magnifier
 from mm.methods.layout import Layout, Region, SeesThrough
 from mm.methods.making import make
-from mm.methods.memory import check_frame, check_memory
+from mm.methods.memory import check_frame, check_memory, frame_fits
 from mm.methods.passage import Passage
 from mm.methods.presets import Settings, settle
 from mm.methods.progress import Counter
@@ -188,6 +188,9 @@ def magnify(
         shared = {"factor": settings.factor, "mode": settings.mode, "band": band, "batch": size}
         shared |= {"device": place, "network": weights, "precision": precision}
         magnifier = make(settings.method, shared, settings.options)
+        if batch is None and size > 1 and not frame_fits(magnifier, layout, place):
+            size = 1
+            magnifier = make(settings.method, shared | {"batch": 1}, settings.options)
         if isinstance(magnifier, SeesThrough):
             magnifier.see_through(layout, (clip.info.height, clip.info.width))
         frames = _frames_within(clip.info, start, end)

@@ -99,7 +99,8 @@ class FlowMagnifier(FrameStream):
             them, and none again if all move as one, since there is nothing else to magnify.
         layers: what is magnified: "moving" (all but the background), "most" (the layer of most motion),
             "all" (the background too), a layer's number, or a point "x,y" that lies on it, in px of the first
-            frame, whatever ``scale`` and ``roi`` a clip is magnified with.
+            frame, whatever ``scale`` and ``roi`` a clip is magnified with (inside ``layered``: of what that
+            shows).
         window: frames from which layers are learned, at least 2. A slow motion needs about its period.
         most: layers at most beside the background, 1 to 16.
         trust: a place's motion is believed if following it takes away this part of the change of brightness,

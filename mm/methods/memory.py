@@ -77,19 +77,33 @@ def check_frame(magnifier: Magnifier, layout: Layout, device: torch.device) -> N
     Raises:
         InputError: if there is not memory enough. Without it the system would end the process, with no word.
     """
-    needs = getattr(magnifier, "working_memory", None)
-    if needs is None:
-        return
-    height, width = layout.magnified
-    needed = needs(height, width)
-    cuda = device.type == "cuda"
-    limit = torch.cuda.mem_get_info(device)[1] if cuda else machine_memory()
-    where = "the GPU" if cuda else "this machine"
+    needed, limit = _working_memory(magnifier, layout), _memory_of(device)
     if limit is not None and needed > limit:
+        height, width = layout.magnified
+        where = "the GPU" if device.type == "cuda" else "this machine"
+        batch = getattr(magnifier, "batch", 1)
         raise InputError(
-            f"the method works in about {needed / 2**30:.2g} GiB for frames of {width}×{height} px, and "
-            f"{where} has {limit / 2**30:.2g} GiB; use --scale or --roi"
+            f"the method works in about {needed / 2**30:.2g} GiB for "
+            + (f"{batch} frames" if batch > 1 else "a frame")
+            + f" of {width}×{height} px, and {where} has {limit / 2**30:.2g} GiB; use "
+            + ("--batch 1, " if batch > 1 else "")
+            + "--scale or --roi"
         )
+
+
+def frame_fits(magnifier: Magnifier, layout: Layout, device: torch.device) -> bool:
+    """Whether :func:`check_frame` lets a method through."""
+    limit = _memory_of(device)
+    return limit is None or _working_memory(magnifier, layout) <= limit
+
+
+def _working_memory(magnifier: Magnifier, layout: Layout) -> int:
+    needs = getattr(magnifier, "working_memory", None)
+    return 0 if needs is None else int(needs(*layout.magnified))
+
+
+def _memory_of(device: torch.device) -> int | None:
+    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else machine_memory()
 
 
 def check_memory(

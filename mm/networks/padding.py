@@ -44,6 +44,10 @@ class Reflection(torch.autograd.Function):
         ctx.margins = margins
         left, right, above, below = margins
         batch, channels, height, width = x.shape
+        if max(left, right) >= width or max(above, below) >= height:
+            raise RuntimeError(
+                f"a reflection by {margins} px needs a larger side than {width}×{height} px have"
+            )
         size = (batch, channels, height + above + below, width + left + right)
         padded = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=_layout(x))
         rows = padded.narrow(2, above, height)
@@ -96,5 +100,6 @@ def _mirrored(x: Tensor, dim: int) -> Tensor:
 
 
 def _layout(x: Tensor) -> torch.memory_format:
-    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    # By strides, as PyTorch decides it: a view of some channels or columns keeps its layout too.
+    last = x.shape[1] > 1 and x.stride(1) == 1 and x.stride(3) >= x.shape[1]
     return torch.channels_last if last else torch.contiguous_format

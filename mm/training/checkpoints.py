@@ -28,6 +28,11 @@ STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
 STOP_CHECK_INTERVAL = 10
 
 
+# What a run writes, and where that of the run before it goes.
+KEPT = ("last.ckpt", "best.ckpt")
+EARLIER = "earlier"
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place, to the disk, and only then moves it there.
 
@@ -37,7 +42,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     It also makes sure that a checkpoint can be read back with ``weights_only=True``, as it will be when the
     run goes on: a value of another kind, which some callback kept in its state, is an error now and not then.
+
+    Args:
+        keep_earlier: whether a run that starts anew moves ``last.ckpt`` and ``best.ckpt`` of another out of
+            its folder, with its first checkpoint, to ``earlier-1`` or the next number there. One that goes on
+            from a checkpoint of the folder writes over them in any case.
     """
+
+    def __init__(self, keep_earlier: bool = False) -> None:
+        super().__init__()
+        self.keep_earlier = keep_earlier
+        # Folders whose checkpoints are this run's own.
+        self._own: set[Path] = set()
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **named: Any) -> dict[str, Any]:
+        """Load a checkpoint to go on from, or to score; what is beside it is of the same run."""
+        if "://" not in str(path):
+            self._own.add(Path(path).absolute().parent)
+        return super().load_checkpoint(path, *args, **named)
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -58,6 +80,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                     torch.save(checkpoint, file)
                 # Mapped, not read: this costs a look at the file's index, not at its tensors.
                 torch.load(partial, map_location="cpu", weights_only=True, mmap=True)
+                # Only now that there is something whole in its place.
+                self._keep_earlier(place.absolute().parent)
         except pickle.UnpicklingError as error:
             kind = re.search(r"GLOBAL (\S+)", str(error))
             raise InputError(
@@ -67,6 +91,25 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
         except OSError as error:
             raise InputError(f"cannot write the checkpoint {place}: {error.strerror or error}") from error
+
+    def _keep_earlier(self, folder: Path) -> None:
+        """Move another run's checkpoints out of the way, once, on the one rank that writes."""
+        if not self.keep_earlier or folder in self._own:
+            return
+        self._own.add(folder)
+        found = [place for place in map(folder.joinpath, KEPT) if place.exists()]
+        if not found:
+            return
+        number = 1
+        while (kept := folder / f"{EARLIER}-{number}").exists():
+            number += 1
+        kept.mkdir()
+        for place in found:
+            place.rename(kept / place.name)
+        rank_zero_info(
+            f"{folder} had the checkpoints of an earlier run, which are now in {kept}; --ckpt_path last "
+            "would have gone on from them"
+        )
 
 
 class LastCheckpoint(ModelCheckpoint):

@@ -64,13 +64,18 @@ def test_a_column_of_a_part(clips: list[str], tmp_path: Path, capsys: pytest.Cap
 def test_clips_of_different_sizes_are_told(
     clips: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_clip(tmp_path / "small.mkv", torch.zeros(5, 3, 24, 20), rate=10, lossless=True)
-    options = ["--row", "3", "--out", str(tmp_path / "slice.png")]
-    assert main(["slice", *clips, str(tmp_path / "small.mkv"), *options]) == 0
+    """Only of the side that the line is counted on, and not for the one pixel that makes a side even."""
+    for name, height, width in (("small", 25, 20), ("low", 12, 40)):
+        write_clip(tmp_path / f"{name}.mkv", torch.zeros(5, 3, height, width), rate=10, lossless=True)
+    small, low = (str(tmp_path / f"{name}.mkv") for name in ("small", "low"))
+    out = ["--out", str(tmp_path / "slice.png")]
+    assert main(["slice", *clips, small, "--column", "3", *out]) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"small.mkv is 20×24 px and {clips[0]} 40×24: the same row or column is another place" in line
-    assert main(["slice", *clips, *options]) == 0
+    assert f"{small} is 20 px wide and {clips[0]} 40 px: the same column is another place in each" in line
+    assert main(["slice", *clips, small, "--row", "3", *out]) == 0
     assert not capsys.readouterr().err
+    assert main(["slice", *clips, low, "--row", "3", *out]) == 0
+    assert "low.mkv is 12 px high" in capsys.readouterr().err
 
 
 def test_a_picture_that_cannot_be_finished_leaves_the_old_one(

@@ -12,7 +12,7 @@ import torch
 from mm.errors import InputError
 from mm.methods import AccelerationMagnifier, LearnedMagnifier
 from mm.methods.layout import Layout
-from mm.methods.memory import check_frame, check_memory, machine_memory
+from mm.methods.memory import check_frame, check_memory, frame_fits, machine_memory
 from mm.networks import MagnificationNetwork
 from mm.temporal import Band
 
@@ -120,12 +120,17 @@ def test_a_frame_that_is_too_large_to_work_on(monkeypatch: pytest.MonkeyPatch) -
     network = MagnificationNetwork()
     method = LearnedMagnifier(network)
     for device in (cpu, cuda):
-        with pytest.raises(InputError, match=r"about 40 GiB for frames of 7680×4320 px, .* has \d GiB; use"):
+        with pytest.raises(InputError, match=r"about 40 GiB for a frame of 7680×4320 px, .* has \d GiB; use"):
             check_frame(method, large, device)
     check_frame(method, hd, cpu)
     with pytest.raises(InputError, match=r"about 2\.5 GiB .* and the GPU has 2 GiB"):
         check_frame(method, hd, cuda)
     check_frame(LearnedMagnifier(network, precision="bf16"), hd, cuda)
+    four = LearnedMagnifier(network, batch=4)
+    with pytest.raises(InputError, match=r"about 9\.9 GiB for 4 frames of .*; use --batch 1,"):
+        check_frame(four, hd, cpu)
+    assert not frame_fits(four, hd, cpu)
+    assert frame_fits(method, hd, cpu)
     # Of a region only that is worked on; and what does not say how much it needs is let through.
     check_frame(method, Layout((4320, 7680), False, (0, 0, 640, 480), False, None), cpu)
     check_frame(AccelerationMagnifier(10.0, "temporal", Band(2, 4, 30)), large, cpu)

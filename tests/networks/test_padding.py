@@ -41,10 +41,36 @@ def test_reflection_is_pytorchs(margins: Margins, size: tuple[int, int], layout:
     assert gradient.is_contiguous(memory_format=layout)
 
 
-def test_the_gradient_of_a_slice_of_something_else() -> None:
-    """What comes back need not be contiguous: a convolution may read only a part of what was padded."""
-    x = torch.randn(1, 2, 4, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda y: Reflection.apply(y, (1, 2, 2, 1))[..., ::2], x.requires_grad_())
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_gradient_that_is_not_contiguous(layout: torch.memory_format) -> None:
+    x = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = x.to(memory_format=layout).requires_grad_()
+    weight = torch.randn(2, 3, 8, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+    def run(padded: torch.Tensor) -> torch.Tensor:
+        # Turned, and summed: its gradient is a turned one and one that is a single number.
+        (gradient,) = torch.autograd.grad((padded.transpose(2, 3) * weight).sum() + padded.sum(), x)
+        return gradient
+
+    margins = (1, 2, 2, 1)
+    torch.testing.assert_close(run(Reflection.apply(x, margins)), run(F.pad(x, margins, mode="reflect")))
+    (ones,) = torch.autograd.grad(Reflection.apply(x, margins).sum(), x)
+    (wanted,) = torch.autograd.grad(F.pad(x, margins, mode="reflect").sum(), x)
+    torch.testing.assert_close(ones, wanted)
+
+
+def test_a_view_of_some_channels_keeps_its_layout() -> None:
+    x = torch.rand(2, 8, 5, 6).to(memory_format=torch.channels_last)[:, :4]
+    assert not x.is_contiguous(memory_format=torch.channels_last)
+    padded = Reflection.apply(x, (1, 1, 1, 1))
+    assert padded.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(padded, F.pad(x, (1, 1, 1, 1), mode="reflect"))
+
+
+@pytest.mark.parametrize(("size", "margins"), [((1, 3), (1, 1, 1, 1)), ((5, 2), (2, 2, 1, 1))])
+def test_a_reflection_beyond_the_frame_is_refused(size: tuple[int, int], margins: Margins) -> None:
+    with pytest.raises(RuntimeError, match="needs a larger side"):
+        Reflection.apply(torch.rand(1, 2, *size), margins)
 
 
 def test_a_network_on_a_gpu_has_the_same_output_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:

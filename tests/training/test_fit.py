@@ -240,16 +240,33 @@ def test_resume_goes_on(smoke, tmp_path, capsys):
 def test_a_run_that_starts_anew_keeps_the_checkpoints_of_the_one_before(smoke, tmp_path, caplog):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    for name in ("last", "best"):
-        (folder / f"{name}.ckpt").write_bytes((smoke / "checkpoints" / f"{name}.ckpt").read_bytes())
+    for name in ("last", "best", "mine"):
+        source = smoke / "checkpoints" / f"{'last' if name == 'mine' else name}.ckpt"
+        (folder / f"{name}.ckpt").write_bytes(source.read_bytes())
+    # A start that fails, or that writes nothing, moves nothing.
+    assert mm("fit", tmp_path, "--data.photographs", "[nowhere]") == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", "last.ckpt", "mine.ckpt"]
     for number in (1, 2):
         with caplog.at_level("INFO", "pytorch_lightning.utilities.rank_zero"):
             assert mm("fit", tmp_path, "--trainer.max_steps", str(number), *NO_VALIDATION) == 0
-        assert f"earlier run, which are now in {folder}-{number}; --ckpt_path last" in caplog.text
-    # The second had no validation, so there is no best one; the first run of all had.
+        assert f"earlier run, which are now in {folder}/earlier-{number}; --ckpt_path last" in caplog.text
+    steps = {
+        str(path.relative_to(folder)): torch.load(path, weights_only=True)["global_step"]
+        for path in folder.rglob("*.ckpt")
+    }
+    last = checkpoint(smoke)["global_step"]
+    best = checkpoint(smoke, "best")["global_step"]
+    earlier = {"earlier-1/last.ckpt": last, "earlier-1/best.ckpt": best, "earlier-2/last.ckpt": 1}
+    assert steps == {"last.ckpt": 2, "mine.ckpt": last, **earlier}
+    # There was no validation, so there is no best one.
     assert "mm export" not in caplog.text
-    kept = [torch.load(path, weights_only=True) for path in sorted(tmp_path.glob("checkpoints*/last.ckpt"))]
-    assert [each["global_step"] for each in kept] == [2, checkpoint(smoke)["global_step"], 1]
+    # Going on moves nothing; without a checkpoint to go on from, the earlier one is named.
+    assert mm("fit", tmp_path, "--ckpt_path", "last", "--trainer.max_steps", "3", *NO_VALIDATION) == 0
+    assert len(list(folder.iterdir())) == 4
+    (folder / "last.ckpt").unlink()
+    with caplog.at_level("INFO", "pytorch_lightning.utilities.rank_zero"):
+        assert mm("fit", tmp_path, "--ckpt_path", "last", "--trainer.max_steps", "1", *NO_VALIDATION) == 0
+    assert f"training starts anew; {folder}/earlier-2/last.ckpt is of an earlier run" in caplog.text
 
 
 def test_what_to_do_with_a_run_is_told(tmp_path, caplog):
