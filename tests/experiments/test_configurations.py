@@ -41,8 +41,11 @@ def test_there_are_the_three_that_are_promised():
 def test_configuration_makes_a_run(path, tmp_path):
     cli = made(path, tmp_path)
     assert cli.model.network is not None
-    # The paper's five, and what a recipe adds to them.
-    assert cli.datamodule.subset_names[:5] == ("sharp", "blurred", "background", "static", "objects")
+    known = [recipe.name for recipe in cli.datamodule.synthesizer.subsets]
+    # The paper's five, and what a recipe adds to them; the end of a training may leave some of them out.
+    assert known[:5] == ["sharp", "blurred", "background", "static", "objects"]
+    drawn = cli.datamodule.subset_names
+    assert set(drawn) <= set(known) if path.stem == "shipped" else drawn[:5] == tuple(known[:5])
     # Its comment says how it is run.
     assert "mm fit --config experiments/" in path.read_text()
 
