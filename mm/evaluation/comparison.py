@@ -191,8 +191,9 @@ def compare(
                     }
                 for method in methods:
                     if isinstance(method, Filtered):
-                        key = (seed, index, 12)
-                        output = _on_clips(method, some, swings, recorded[:, 1], key, rounding)
+                        keys = [(seed, index, 12)] * len(some)
+                        places = [swings[_case(level)] for level in some]
+                        output = on_clips(method, some, places, recorded[:, 1], keys, rounding)
                     else:
                         output = method.magnify(recorded[:, 0], recorded[:, 1], factor)
                     scores = _scores(clean[:, 0], output, clean[:, 2], some, gain)
@@ -242,6 +243,31 @@ def batches(
     return [levels[start : start + step] for start in range(0, len(levels), step)]
 
 
+def on_clips(
+    method: Filtered,
+    levels: Sequence[Level],
+    swings: Sequence[Tensor],
+    middles: Tensor,
+    keys: Sequence[tuple[int, ...]],
+    rounding: Rounding,
+) -> Tensor:
+    """Return (B, 3, H, W): what a method makes of a clip each, one at a time.
+
+    Args:
+        method: of a clip.
+        levels: (B,) the noise of the clip, and the factor.
+        swings: (B,) the scene at each displacement of :func:`mm.evaluation.oscillation.swing`.
+        middles: (B, 3, H, W) the clips' middle frames, as they have been recorded.
+        keys: (B,) seeds of the noise and the rounding.
+        rounding: see :func:`mm.evaluation.protocol.record_frames`.
+    """
+    outputs = []
+    for level, places, middle, key in zip(levels, swings, middles, keys, strict=True):
+        clip = oscillation.record(places, middle, level.noise, key, rounding)
+        outputs.append(method.magnify(clip, level.factor))
+    return torch.stack(outputs)
+
+
 def _case(level: Level) -> _Case:
     """What of a level decides how the scene moves."""
     return level.motion, level.factor, level.background_moves
@@ -253,22 +279,6 @@ def _moved(content: Content, case: _Case, gains: Sequence[float]) -> Tensor:
     moves = torch.ones(len(content.directions), 1, dtype=torch.float64)
     moves[0] = float(background_moves)
     return torch.tensor(gains, dtype=torch.float64)[:, None, None] * content.directions * moves * motion
-
-
-def _on_clips(
-    method: Filtered,
-    levels: Sequence[Level],
-    swings: dict[_Case, Tensor],
-    middles: Tensor,
-    key: tuple[int, ...],
-    rounding: Rounding,
-) -> Tensor:
-    """Return (B, 3, H, W): what a method makes of a clip for each level, one clip at a time."""
-    outputs = []
-    for level, middle in zip(levels, middles, strict=True):
-        clip = oscillation.record(swings[_case(level)], middle, level.noise, key, rounding)
-        outputs.append(method.magnify(clip, level.factor))
-    return torch.stack(outputs)
 
 
 def _scores(

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from mm.evaluation import oscillation
-from mm.evaluation.comparison import Conditions, Row, Spread, batches
+from mm.evaluation.comparison import Conditions, Row, Spread, batches, on_clips
 from mm.evaluation.contenders import Contender, Filtered
 from mm.evaluation.content import Content
-from mm.evaluation.protocol import Level, Rounding, record_frames, seeded
+from mm.evaluation.protocol import Level, record_frames, seeded
 from mm.evaluation.renderers import stage
 from mm.metrics import measure_displacement
 
@@ -125,17 +125,18 @@ def whole_frames(
                     for frames, stream in ((a, 21), (b, 22))
                 )
                 factor = torch.tensor([level.factor for level in some]).repeat_interleave(len(DIRECTIONS))
-                swings: dict[float, Tensor] = {}
+                # As the pairs are: one clip a level and direction, rendered once for all methods.
+                each = [level for level in some for _ in DIRECTIONS]
+                keys = [(seed, index, 23, number) for _ in some for number in range(len(DIRECTIONS))]
+                swings: list[Tensor] = []
                 if any(isinstance(method, Filtered) for method in methods):
-                    # Once for all methods: (directions, places of the swing, 3, H, W).
                     places = (towards[:, None] * oscillation.swing()[:, None]).flatten(0, 1)[:, None]
-                    swings = {
-                        motion: shown.frames(places * motion).unflatten(0, (len(DIRECTIONS), -1)).to(device)
-                        for motion in dict.fromkeys(level.motion for level in some)
-                    }
+                    for level in some:
+                        swung = shown.frames(places * level.motion).to(device)
+                        swings += swung.unflatten(0, (len(DIRECTIONS), -1))
                 for method in methods:
                     if isinstance(method, Filtered):
-                        output = _on_clips(method, some, swings, b, (seed, index, 23), rounding)
+                        output = on_clips(method, each, swings, b, keys, rounding)
                     else:
                         output = method.magnify(a, b, factor.to(device))
                     for level, frames in zip(some, output.unflatten(0, (len(some), -1)), strict=True):
@@ -143,23 +144,6 @@ def whole_frames(
                         yield Shown(renderer, method.name, level, rest.to(device), truth.to(device), frames)
                 for _ in some:
                     advance()
-
-
-def _on_clips(
-    method: Filtered,
-    levels: Sequence[Level],
-    swings: dict[float, Tensor],
-    middles: Tensor,
-    key: tuple[int, ...],
-    rounding: Rounding,
-) -> Tensor:
-    """Return (levels · directions, 3, H, W): what a method makes of a clip in each direction."""
-    outputs = []
-    for level, moved in zip(levels, middles.unflatten(0, (len(levels), -1)), strict=True):
-        for number, (places, middle) in enumerate(zip(swings[level.motion], moved, strict=True)):
-            clip = oscillation.record(places, middle, level.noise, (*key, number), rounding)
-            outputs.append(method.magnify(clip, level.factor))
-    return torch.stack(outputs)
 
 
 def _gain(truth: Tensor, output: Tensor, level: Level) -> float:
