@@ -37,10 +37,10 @@ USER_ERROR = 2
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows the defaults that say something: "None" and "False" stand for what the help text tells."""
+    """Shows the defaults that say something: "None", "False" and "[]" stand for what the help text tells."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False):
+        if action.default in (None, False, []):
             return action.help
         return super()._get_help_string(action)
 

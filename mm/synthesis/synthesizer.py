@@ -21,9 +21,9 @@ from mm.synthesis.rendering import Layers, Renderer
 from mm.synthesis.resampling import check_kernel
 from mm.synthesis.sensor import photon_noise, quantise
 
-# In [0, 1] units: a factor of 45 of the paper's noise measurements, where a picture is next to lost. A little
-# above lies 3, which somebody may give who means 3 of 255.
-MAX_NOISE = 2.0
+# In [0, 1] units: a little more than the factor of 100 (4.4) at which the paper's noise measurement ends. Who
+# means 3 of 255 and gives 3 is warned, below, for a uniform range.
+MAX_NOISE = 5.0
 DROWNED = 0.5  # in most samples of a uniform range that goes beyond this, the picture is lost
 
 

@@ -422,15 +422,15 @@ def test_layers_of_another_size_are_refused(make_batch: MakeBatch) -> None:
     ("arguments", "message"),
     [
         ({"noise": (0.1, 0.05)}, r"noise must be a range .* got \(0.1, 0.05\)"),
-        ({"noise": (0.0, 3.0)}, "3 of 255 is 0.0118"),
-        ({"noise": (0.0, 2.01)}, "at most 2 "),
+        ({"noise": (0.0, 7.0)}, "3 of 255 is 0.0118"),
+        ({"noise": (0.0, 5.01)}, "at most 5 "),
         ({"noise": (0.0, 0.1), "noise_distribution": "log-uniform"}, "begins above 0"),
         ({"noise_distribution": "normal"}, "uniform or log-uniform, got 'normal'"),
         (
             {"subsets": (Recipe("own", limits={"max_magnified": 0.2}),)},
             "subset 'own': limits: min_motion × max_factor = 1 px is more than max_magnified = 0.2 px",
         ),
-        ({"subsets": (Recipe("own", noise=(0.0, 3.0)),)}, "noise of subset own is in .* at most 2 "),
+        ({"subsets": (Recipe("own", noise=(0.0, 7.0)),)}, "noise of subset own is in .* at most 5 "),
         (
             {
                 "noise": (0.01, 0.1),
