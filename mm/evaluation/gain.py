@@ -125,15 +125,17 @@ def whole_frames(
                     for frames, stream in ((a, 21), (b, 22))
                 )
                 factor = torch.tensor([level.factor for level in some]).repeat_interleave(len(DIRECTIONS))
-                # As the pairs are: one clip a level and direction, rendered once for all methods.
+                # As the pairs are: one clip a level and direction, rendered once for all factors and methods.
                 each = [level for level in some for _ in DIRECTIONS]
                 keys = [(seed, index, 23, number) for _ in some for number in range(len(DIRECTIONS))]
                 swings: list[Tensor] = []
                 if any(isinstance(method, Filtered) for method in methods):
                     places = (towards[:, None] * oscillation.swing()[:, None]).flatten(0, 1)[:, None]
-                    for level in some:
-                        swung = shown.frames(places * level.motion).to(device)
-                        swings += swung.unflatten(0, (len(DIRECTIONS), -1))
+                    swung = {
+                        motion: shown.frames(places * motion).to(device).unflatten(0, (len(DIRECTIONS), -1))
+                        for motion in dict.fromkeys(level.motion for level in some)
+                    }
+                    swings = [clip for level in some for clip in swung[level.motion]]
                 for method in methods:
                     if isinstance(method, Filtered):
                         output = on_clips(method, each, swings, b, keys, rounding)
