@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from mm.methods.lagrangian.grid import CELL, at, centres, pixels, to_pixels
@@ -94,8 +93,11 @@ def mirrored(image: Tensor, missing: Tensor) -> Tensor:
     hole = missing.cpu().numpy()
     if not hole.any() or hole.all():
         return image.clone()
+    # Here, not above: slow to load, and needed by one method only.
+    from scipy.ndimage import distance_transform_edt
+
     height, width = hole.shape
-    nearest = ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True)
+    nearest = distance_transform_edt(hole, return_distances=False, return_indices=True)
     rows, columns = hole.nonzero()
     border = nearest[0][hole], nearest[1][hole]
     source = 2 * border[0] - rows, 2 * border[1] - columns

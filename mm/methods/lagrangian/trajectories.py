@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.cluster.hierarchy as hierarchy
 import torch
-from scipy.spatial.distance import squareform
 from torch import Tensor
 
 # Points at most; the frame is cut into blocks, and each gives its best one.
@@ -94,11 +92,15 @@ def cluster(
     label = np.zeros(len(course), dtype=np.int64)
     if len(moving) < _FEWEST:
         return Clusters(label, (_rms(strength),), rest, np.zeros((0, course.shape[1]), complex))
+    # Here, not above: slow to load, and needed by one method only.
+    from scipy.cluster.hierarchy import average, fcluster
+    from scipy.spatial.distance import squareform
+
     unit = course[moving] / np.linalg.norm(course[moving], axis=1, keepdims=True)
     alike = np.abs(unit @ unit.conj().T).clip(0, 1)
     apart = 1 - (alike + alike.T) / 2
     np.fill_diagonal(apart, 0)
-    groups = hierarchy.fcluster(hierarchy.average(squareform(apart, checks=False)), 1 - _ALIKE, "distance")
+    groups = fcluster(average(squareform(apart, checks=False)), 1 - _ALIKE, "distance")
     fewest = max(_FEWEST, _SMALLEST * len(course))
     sizes = {group: int((groups == group).sum()) for group in np.unique(groups)}
     kept = sorted((g for g in sizes if sizes[g] >= fewest), key=lambda g: -sizes[g])[:most]

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import brentq
 from torch import Tensor
 
 #: px; the shortest side that is reduced again. The kernel's reflection at the border needs 3.
@@ -25,6 +24,9 @@ def longest_wavelength(level: int) -> float:
     at every level so far: Π cos⁸(2ʲω/2), j = 0 … level, which is (sin(n·ω/2) / (n·sin(ω/2)))⁸ with
     n = 2^(level + 1).
     """
+    # Here, not above: loading it takes a second, and only one method needs it.
+    from scipy.optimize import brentq
+
     count = 2.0 ** (level + 1)
 
     def left(angle: float) -> float:
