@@ -45,6 +45,11 @@ def steps_of(name: str, otherwise: int | None) -> int:
     return int(own or otherwise or base)
 
 
+def run_mm(*words: str) -> None:
+    """Run one command in a process of its own: what a training leaves in memory is no other's."""
+    subprocess.run([sys.executable, "-m", "mm", *words], check=True)
+
+
 def seconds(folder: Path, steps: int) -> float | None:
     """Return how long a training took, or None unless it has come to its end.
 
@@ -68,19 +73,19 @@ def train(name: str, out: Path, steps: int, extra: list[str]) -> None:
         return
     choice = name.partition("@")[0]
     configs = [HERE / f"{BASE}.yaml", *([] if choice == BASE else [HERE / f"{choice}.yaml"])]
-    command = [sys.executable, "-m", "mm", "fit"]
+    command = ["fit"]
     command += [word for path in configs for word in ("--config", str(path))]
     command += ["--trainer.default_root_dir", str(folder), "--trainer.max_steps", str(steps), *extra]
     if (folder / "checkpoints" / "last.ckpt").is_file():
         command += ["--ckpt_path", "last"]
-    subprocess.run(command, check=True)
+    run_mm(*command)
 
 
 def measure(measurement: str, found: list[str], out: Path, options: list[str]) -> list[dict[str, str]]:
     """Run ``mm evaluate`` with every network as a column, and return the lines of its CSV."""
     columns = ",".join(f"{name}={out / name / 'checkpoints' / 'last.ckpt'}" for name in found)
-    command = [sys.executable, "-m", "mm", "evaluate", measurement, "--methods", columns, "--size", "128x128"]
-    subprocess.run([*command, "--out", str(out / "scores"), *options], check=True)
+    size = ["--size", "128x128"]
+    run_mm("evaluate", measurement, "--methods", columns, *size, "--out", str(out / "scores"), *options)
     with (out / "scores" / f"{measurement}.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 

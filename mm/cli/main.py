@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from mm._version import __version__
 from mm.allocator import keep_freed_memory
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 
 # command -> (module, one line of help). The help stands here so that `mm --help` imports no command.
 COMMANDS = {
@@ -48,6 +48,19 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
 class _OneLineParser(argparse.ArgumentParser):
     """A parser whose complaints are one line, as all others; the options are `--help`'s business."""
 
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """As ``parse_args``, but an option that there is none of is named alone, with the close match."""
+        try:
+            return self.parse_args(words)
+        except InputError:
+            # The misspelt option is the cause, also where the one that was meant is what is missing.
+            for word in words:
+                name, known = word.partition("=")[0], self._option_string_actions
+                unknown = name.startswith("--") and not any(option.startswith(name) for option in known)
+                if unknown and (hint := did_you_mean(name, known)):
+                    raise InputError(f"{self.prog} has no option {name!r}{hint}") from None
+            raise
+
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; `{self.prog} --help` lists the options")
 
@@ -82,7 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         name, rest = arguments[0], arguments[1:]
         keep_freed_memory()
         if name not in COMMANDS:
-            raise InputError(f"no command is called {name!r} (commands: {', '.join(COMMANDS)})")
+            hint = did_you_mean(name, COMMANDS)
+            raise InputError(f"no command is called {name!r}{hint} (commands: {', '.join(COMMANDS)})")
         module = importlib.import_module(COMMANDS[name][0])
         if name in LIGHTNING_COMMANDS:
             return int(module.run(name, rest) or 0)
@@ -92,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             formatter_class=_Formatter,
         )
         module.add_arguments(command)
-        return int(module.run(command.parse_args(rest)) or 0)
+        return int(module.run(command.parse(rest)) or 0)
     except InputError as error:
         print(f"mm: error: {error}", file=sys.stderr)
         return USER_ERROR

@@ -1,4 +1,4 @@
-"""Options of ``mm fit`` that are none: one line that names what may have been meant, and code 2."""
+"""Options and commands that are none: one line that names what may have been meant, and code 2."""
 
 from __future__ import annotations
 
@@ -142,3 +142,20 @@ def test_terms_of_frames_that_are_not_rendered(capsys: pytest.CaptureFixture[str
 def test_a_subset_that_cannot_be(capsys: pytest.CaptureFixture[str], recipe: str, said: str) -> None:
     subsets = f"--data.synthesizer.init_args.subsets=[{{name: sharp}}, {recipe}]"
     assert refuse(capsys, subsets).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("magnify a.mp4 b.mp4 --metod phase", "mm magnify has no option '--metod'; did you mean '--method'?"),
+        ("magnify --metod=phase a.mp4 b.mp4", "mm magnify has no option '--metod'; did you mean '--method'?"),
+        ("slice a.mp4 --uot b.png", "mm slice has no option '--uot'; did you mean '--out'?"),
+        ("magnify a b c", "unrecognized arguments: c; `mm magnify --help` lists the options"),
+        ("magnify a b --zzz 1", "unrecognized arguments: --zzz 1; `mm magnify --help` lists the options"),
+        ("magnfy a.mp4 b.mp4", "no command is called 'magnfy'; did you mean 'magnify'? (commands: "),
+    ],
+)
+def test_other_commands(capsys: pytest.CaptureFixture[str], line: str, said: str) -> None:
+    assert main(line.split()) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"mm: error: {said}")

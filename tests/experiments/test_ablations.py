@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+
+from mm.cli import main
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "ablations"
 
@@ -65,7 +68,12 @@ def test_a_name_that_means_nothing_is_refused(script, monkeypatch, capsys, name,
 
 
 def test_two_short_trainings_end_in_a_table(script, monkeypatch, tmp_path, capfd):
-    """The whole way, on the network of the smoke configuration."""
+    """The whole way, on the network of the smoke configuration; within this process, which is faster."""
+
+    def within(*words: str) -> None:
+        assert main(words) == 0
+
+    monkeypatch.setattr(script, "run_mm", within)
     names = ["base", "lambda-0", "base@1"]
     smoke = yaml.safe_load((FOLDER.parent / "smoke.yaml").read_text())
     smoke["trainer"] |= {"limit_val_batches": 0, "max_steps": 2}
@@ -89,6 +97,13 @@ def test_two_short_trainings_end_in_a_table(script, monkeypatch, tmp_path, capfd
     with pytest.raises(SystemExit, match="was trained for 2 steps, not 1"):
         script.train("base", tmp_path / "out", 1, [])
     assert script.seconds(tmp_path / "out" / "base", 3) is None
+
+
+def test_a_command_that_fails_ends_the_script(script, capfd):
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        script.run_mm("fti")
+    assert failed.value.returncode == 2
+    assert "did you mean 'fit'?" in capfd.readouterr().err
 
 
 def test_what_is_not_trained_is_not_measured(script, monkeypatch, tmp_path, capsys):
