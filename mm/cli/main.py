@@ -65,7 +65,7 @@ class _OneLineParser(argparse.ArgumentParser):
         raise InputError(f"{message}; `{self.prog} --help` lists the options")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _OneLineParser:
     lines = "\n".join(f"  {name:<11} {text}" for name, (_, text) in COMMANDS.items())
     parser = _OneLineParser(
         prog="mm",
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if not arguments or arguments[0].startswith("-"):
             parser = _parser()
-            parser.parse_args(arguments)
+            parser.parse(arguments)
             parser.print_help()
             return 0
         name, rest = arguments[0], arguments[1:]

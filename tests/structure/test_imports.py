@@ -87,7 +87,7 @@ def test_loading_a_network_needs_no_training_side() -> None:
 
 
 def test_magnifying_loads_no_slow_part_of_scipy_that_it_does_not_use() -> None:
-    """They take a third of the time until a first frame; each is loaded where it is called."""
+    """They took 30 % of the time of `mm magnify --help`; each is loaded where it is called."""
     loaded = loaded_after("import mm.methods, mm.methods.clip, mm.cli.magnify")
     assert "torch" in loaded
     assert not loaded & {"scipy.signal", "scipy.stats", "scipy.optimize", "scipy.cluster", "scipy.ndimage"}
