@@ -60,7 +60,7 @@ def butterworth(band: Band, order: int, zero_phase: bool) -> Kernel:
     """
     if order not in (2, 4, 6, 8):
         raise InputError(f"the order of a Butterworth filter must be 2, 4, 6 or 8, got {order}")
-    # Here, not above: it takes a third as long to load as the rest of `mm magnify`, and not every run filters.
+    # Here, not above: it takes a third as long to load as the rest of `mm magnify`; not every run filters.
     from scipy.signal import butter
 
     edges = np.array([band.low, band.high])
