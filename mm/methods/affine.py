@@ -19,7 +19,7 @@ from torch import Tensor
 
 # The inverse of the spline's samples falls by 0.43 with every px: below 1e-6 past this many.
 _RADIUS = 16
-# Pixels resampled at once, which bounds the memory for their 36 neighbours each.
+# Pixels resampled at once, which bounds the memory for their neighbours.
 _PIECE = 2**16
 # Rows: the spline's weight of each neighbour −2 … 3, a polynomial in the position between 0 and 1, times 120.
 _WEIGHTS = (
@@ -82,19 +82,28 @@ class Spline:
 
     def at(self, points: Tensor) -> Tensor:
         """The values (C, n) at ``points`` (n, 2), order (x, y), px from the first pixel's centre."""
-        parts = [self._some(some) for some in points.split(_PIECE)]
-        return torch.cat(parts).T if parts else self._table.new_empty(self._table.shape[1], 0)
+        if not len(points):
+            return self._table.new_empty(self._table.shape[1], 0)
+        return torch.cat([self._some(some) for some in points.split(_PIECE)]).T
 
     def _some(self, points: Tensor) -> Tensor:
         x, y = points[:, 0].clamp(0, self.width - 1), points[:, 1].clamp(0, self.height - 1)
         left, top = x.floor(), y.floor()
         across, down = (_neighbours(part.to(self._table)) for part in (x - left, y - top))
-        weights = (down[:, :, None] * across[:, None, :]).flatten(1)
         # Position 0 is entry 3 of the padded table, and the first of its neighbours is two before it.
-        corner = (top.long() + 1) * self._stride + left.long() + 1
-        six = torch.arange(6, device=points.device)
-        offsets = (six[:, None] * self._stride + six).flatten()
-        return F.embedding_bag(corner[:, None] + offsets, self._table, mode="sum", per_sample_weights=weights)
+        corner = (top.int() + 1) * self._stride + left.int() + 1
+        # Six neighbours side by side are fetched as one row, which takes a sixth of the indices. Such rows
+        # overlap, so they are laid out for the part of the picture alone that these points lie in.
+        first, last = (int(value) for value in torch.aminmax(corner))
+        part = self._table[first : last + 5 * self._stride + 6]
+        channels = part.shape[1]
+        runs = part.as_strided((len(part) - 5, 6 * channels), (channels, 1))
+        beginnings = torch.arange(6, device=points.device, dtype=torch.int32) * self._stride - first
+        fetched = F.embedding_bag(
+            corner[:, None] + beginnings, runs, mode="sum", per_sample_weights=down.contiguous()
+        )
+        # Not as a product of matrices, which a GPU may be set to round to 10 bits.
+        return (fetched.view(-1, 6, channels) * across[:, :, None]).sum(1)
 
 
 def grid(
@@ -109,10 +118,10 @@ def grid(
 def _neighbours(fraction: Tensor) -> Tensor:
     """Weights (n, 6) of the neighbours −2 … 3 of positions in [0, 1)."""
     weights = fraction.new_tensor(_WEIGHTS) / 120
-    value = weights[:, 5].expand(len(fraction), 6)
+    value = weights[:, 5:]
     for power in (4, 3, 2, 1, 0):
-        value = value * fraction[:, None] + weights[:, power]
-    return value
+        value = value * fraction + weights[:, power, None]
+    return value.T
 
 
 @lru_cache(maxsize=8)
