@@ -314,13 +314,22 @@ def _against_truth(setup: _Setup) -> _Job:
 def _gain(setup: _Setup) -> _Job:
     from mm.evaluation.content import pattern, picture
     from mm.evaluation.gain import compare_gain
-    from mm.evaluation.protocol import CLIP_FACTORS, CLIP_MOTIONS, GAIN_FACTORS, GAIN_MOTIONS, gain_levels
+    from mm.evaluation.protocol import (
+        CLIP_FACTORS,
+        CLIP_MOTIONS,
+        GAIN_FACTORS,
+        GAIN_MOTIONS,
+        GAIN_OUTPUTS,
+        gain_levels,
+    )
 
     args = setup.args
     # A clip is magnified for each number in temporal mode.
     motions, factors = (CLIP_MOTIONS, CLIP_FACTORS) if args.temporal else (GAIN_MOTIONS, GAIN_FACTORS)
     levels = gain_levels(setup.levels or motions, setup.factors or factors)
-    reach = max(max(level.motion, level.output_motion) for level in levels)
+    # The farthest that any run may ask for: which piece of a photograph is taken must not hang on the levels,
+    # or one that is measured alone would not compare with the same among others.
+    reach = max(GAIN_OUTPUTS[1], *(level.output_motion for level in levels))
     contents: dict[str, Callable[[int], Content]] = {
         "picture": lambda index: picture(setup.pictures, *setup.size, args.seed, index, reach),
         "pattern": lambda index: pattern(*setup.size, args.seed, index, reach),
@@ -563,7 +572,8 @@ def _tell_rows(console: Any, rows: list[Row]) -> None:
     for content, renderer in dict.fromkeys((row.content, row.renderer) for row in rows):
         what = f"gain on {content}s" if measurement == "gain" else f"{measurement}: SSIM with the truth"
         # Not the table's own title, which would be broken at the table's width.
-        console.print(f"\n{what}, {renderer} renderer; mean ± deviation over scenes", soft_wrap=True)
+        spread = "mean ± deviation over scenes" + (", and median" if metric == "gain" else "")
+        console.print(f"\n{what}, {renderer} renderer; {spread}", soft_wrap=True)
         table = Table()
         for name in ("px", "×", "noise"):
             table.add_column(name, justify="right")
@@ -591,6 +601,8 @@ def _best(metric: str, line: dict[str, Row]) -> str | None:
 
 def _cell(metric: str, row: Row, best: bool) -> str:
     text = _told(getattr(row, metric), getattr(row, f"{metric}_std"))
+    if metric == "gain" and row.gain_scenes > 1:
+        text += f", {row.gain_median:.3f}"
     return f"[bold]{text}[/]" if best else text
 
 

@@ -15,7 +15,7 @@ from mm.synthesis import MotionLimits
 
 # Of mm evaluate, those that score methods level by level.
 MEASUREMENTS = ("subpixel", "noise", "static", "gain")
-SCORES = ("ssim", "ssim_std", "psnr", "psnr_std", "gain", "gain_std")
+SCORES = ("ssim", "ssim_std", "psnr", "psnr_std", "gain", "gain_std", "gain_median")
 # Of how a measurement was made, what a card tells.
 SETTINGS = ("version", "scenes", "size", "seed", "renderers", "rounding", "held_out")
 

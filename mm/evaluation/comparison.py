@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -35,17 +36,19 @@ _Case = tuple[float, float, bool]
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation over scenes.
+    """Mean, sample standard deviation and median over scenes.
 
     Attributes:
         mean: NaN if no scene could be measured.
         deviation: NaN for a single scene.
         count: scenes that went into the mean.
+        median: NaN with the mean. Far from it where a few scenes are unlike the others.
     """
 
     mean: float
     deviation: float
     count: int
+    median: float = math.nan
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
@@ -54,10 +57,12 @@ class Spread:
         if not kept:
             return cls(math.nan, math.nan, 0)
         mean = sum(kept) / len(kept)
+        middle = math.nan if math.isnan(mean) else median(kept)
         # An infinite PSNR, of an output that is the truth itself, has no spread.
         if len(kept) == 1 or not math.isfinite(mean):
-            return cls(mean, math.nan, len(kept))
-        return cls(mean, math.sqrt(sum((v - mean) ** 2 for v in kept) / (len(kept) - 1)), len(kept))
+            return cls(mean, math.nan, len(kept), middle)
+        deviation = math.sqrt(sum((v - mean) ** 2 for v in kept) / (len(kept) - 1))
+        return cls(mean, deviation, len(kept), middle)
 
     @classmethod
     def of_measured(cls, values: Iterable[float]) -> Spread:
@@ -108,6 +113,7 @@ class Row:
         psnr, psnr_std: dB.
         gain, gain_std: measured output displacement over the true one.
         gain_scenes: scenes in which the gain could be measured.
+        gain_median: over these; it tells a method's own error from a few scenes that show next to nothing.
     """
 
     measurement: str
@@ -125,6 +131,7 @@ class Row:
     gain: float = math.nan
     gain_std: float = math.nan
     gain_scenes: int = 0
+    gain_median: float = math.nan
 
 
 # SSIM (or, of gains, their logarithm): a smaller difference between two methods is none.
@@ -224,6 +231,7 @@ def compare(
                         shows.mean,
                         shows.deviation,
                         shows.count,
+                        shows.median,
                     )
                 )
     return rows

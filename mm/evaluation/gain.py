@@ -76,6 +76,7 @@ def compare_gain(
                 gain=spread.mean,
                 gain_std=spread.deviation,
                 gain_scenes=spread.count,
+                gain_median=spread.median,
             )
         )
     return rows
@@ -118,11 +119,16 @@ def whole_frames(
                 )
             }
             for some in batches(levels, (content.size[0] * len(DIRECTIONS), content.size[1]), device):
-                b = torch.cat([moved[level.motion] for level in some])
-                a = rest.expand_as(b)
+                # The same rounding at every level: what is measured with it changes nothing.
+                standing = rest.expand(len(DIRECTIONS), -1, -1, -1)
                 a, b = (
-                    record_frames(frames, 0.0, seeded(seed, index, stream), rounding).to(device)
-                    for frames, stream in ((a, 21), (b, 22))
+                    torch.cat(
+                        [record_frames(each, 0.0, seeded(seed, index, stream), rounding) for each in frames]
+                    ).to(device)
+                    for frames, stream in (
+                        ([standing for _ in some], 21),
+                        ([moved[level.motion] for level in some], 22),
+                    )
                 )
                 factor = torch.tensor([level.factor for level in some]).repeat_interleave(len(DIRECTIONS))
                 # As the pairs are: one clip a level and direction, rendered once for all factors and methods.

@@ -152,9 +152,8 @@ def test_registered_methods_are_measured_on_clips_unless_pairs_are_asked_for(
 
 
 def test_gain(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = evaluate(
-        "gain", tmp_path, weights, "--levels", "0.1,1", "--factors", "2,10", "--renderer", "fourier"
-    )
+    common = (weights, "--renderer", "fourier", "--count", "2")
+    rows = evaluate("gain", tmp_path, *common, "--levels", "0.1,1", "--factors", "2,10")
     assert {row["content"] for row in rows} == {"picture", "pattern"}
     assert len(rows) == 2 * 2 * 4
     for row in rows:
@@ -162,7 +161,20 @@ def test_gain(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str])
         if row["method"] == "input" and row["motion"] == "1":
             assert float(row["gain"]) == pytest.approx(1 / float(row["factor"]), abs=0.03)
     assert is_a_picture(tmp_path / "gain.png")
-    assert "gain on patterns, fourier renderer" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "gain on patterns, fourier renderer; mean ± deviation over scenes, and median" in told
+    # Of two scenes the median is the mean. An untrained network's output may be beyond measuring.
+    both = [row for row in rows if row["gain_scenes"] == "2"]
+    assert {row["method"] for row in both} >= {"input"}
+    for row in both:
+        assert row["gain_median"] == row["gain"]
+        assert f"{float(row['gain']):.3f} ± {float(row['gain_std']):.3f}, {float(row['gain']):.3f}" in told
+    # A level by itself is measured on the same pieces of the photographs.
+    alone = evaluate("gain", tmp_path / "alone", *common, "--levels", "0.1", "--factors", "10")
+    level = [row for row in rows if (row["motion"], row["factor"]) == ("0.1", "10")]
+    of_input, again = ([row for row in some if row["method"] == "input"] for some in (level, alone))
+    assert of_input == again
+    assert len(again) == 2
 
 
 def test_in_temporal_mode(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,7 @@ def test_spreads_and_how_many_scenes_have_a_gain_go_into_the_card(
 ) -> None:
     common = ("subpixel", "objects", "fourier")
     rows = [
-        Row(*common, "input", 0.1, 100.0, 0.0, 3, 0.5, 0.01, math.inf, math.nan, 0.01, 0.002, 3),
+        Row(*common, "input", 0.1, 100.0, 0.0, 3, 0.5, 0.01, math.inf, math.nan, 0.01, 0.002, 3, 0.012),
         Row(*common, "mine", 0.1, 100.0, 0.0, 3, math.nan, math.nan, 30.0, 1.5, math.nan, math.nan, 0),
     ]
     (tmp_path / "subpixel.csv").write_text(to_csv(rows))
@@ -136,6 +136,7 @@ def test_spreads_and_how_many_scenes_have_a_gain_go_into_the_card(
     assert level["gain"] == {"input": 0.01, "this": None}
     assert level["gain_std"] == {"input": 0.002, "this": None}
     assert level["gain_scenes"] == {"input": 3, "this": 0}
+    assert level["gain_median"] == {"input": 0.012, "this": None}
 
 
 def test_another_networks_scores_are_refused(copy: Path, refused: Callable[..., str]) -> None:
@@ -197,7 +198,7 @@ def cut(path: Path) -> None:
         (
             "static.csv",
             lambda path: path.write_text(path.read_text().replace(",0.3,", ",0.3,0.3,")),
-            "static.csv, line 2: 16 cells instead of 15; measure again",
+            "static.csv, line 2: 17 cells instead of 16; measure again",
         ),
     ],
 )

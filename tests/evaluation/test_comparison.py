@@ -319,6 +319,14 @@ def test_the_spread_is_the_sample_deviation_of_what_was_measured() -> None:
     assert Spread.of([math.inf, 30.0]).mean == math.inf
 
 
+def test_the_median_is_of_what_was_measured() -> None:
+    assert Spread.of_measured([1.0, math.nan, 0.1, 0.9]).median == 0.9
+    assert Spread.of([0.9, 0.7]).median == pytest.approx(0.8)
+    assert Spread.of([math.inf, 20.0, 30.0]).median == 30.0
+    assert math.isnan(Spread.of([0.9, math.nan, 0.8]).median)
+    assert math.isnan(Spread.of_measured([]).median)
+
+
 def test_no_scenes() -> None:
     with pytest.raises(InputError, match="count must be at least 1 scene, got 0"):
         Conditions(0, 0, (), CPU)
