@@ -17,7 +17,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,16 @@ class MagnificationCLI(LightningCLI):
     def _chosen(self, key: str) -> Any:
         return self.config.get(f"{self.config.subcommand}.{key}")
 
+    def fit(self, **options: Any) -> None:
+        """Train; a start that is refused before anything was written leaves no empty folder behind."""
+        try:
+            self.trainer.fit(**options)
+        except InputError:
+            if self.trainer.is_global_zero:
+                # Not the trainer's own log_dir: asking for that waits for the other ranks.
+                _remove_empty(getattr(self.trainer.logger, "log_dir", None))
+            raise
+
     def validate(self, **options: Any) -> None:
         """Score the checkpoint on the validation sets and print a row a subset."""
         self.trainer.validate(verbose=False, **options)
@@ -301,6 +311,13 @@ def _options(parser: LightningArgumentParser) -> list[str]:
 
 def _checkpoint_folder(root: Any) -> str:
     return str(Path(root or ".") / "checkpoints")
+
+
+def _remove_empty(folder: str | None) -> None:
+    """Remove a start's log folder, and the folder of such folders, where there is nothing in them."""
+    with suppress(OSError):
+        for path in (Path(folder), Path(folder).parent) if folder else ():
+            path.rmdir()
 
 
 def _logged_in() -> bool:

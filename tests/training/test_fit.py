@@ -381,6 +381,7 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, smoke, command, op
     assert not any("Traceback" in text for text in error)
     assert not Path("executed").exists()
     assert not Path("run/checkpoints").exists()
+    assert not Path("run/logs").exists()
 
 
 def test_checkpoint_of_another_architecture(smoke, capsys):
