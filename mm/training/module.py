@@ -22,6 +22,7 @@ from mm.training.losses import (
     PAPER_WEIGHT,
     Representations,
     amplitude,
+    amplitude_by_band,
     coarse,
     log_l1,
     loss_terms,
@@ -59,6 +60,8 @@ class MagnificationModule(pl.LightningModule):
         ssim_weight: of 1 − SSIM with the true magnified frame, beside its L1; 0 in the paper.
         amplitude_weight: of the error in how far small motions are moved
             (:func:`mm.training.losses.amplitude`); 0 in the paper.
+        amplitude_bands: take that error in each band of spatial frequency by itself
+            (:func:`mm.training.losses.amplitude_by_band`).
         coarse_weight: of the L1 of means over squares (:func:`mm.training.losses.coarse`), for ablations; 0
             in the paper.
         warmup_steps: optimiser steps over which the learning rate rises linearly.
@@ -105,6 +108,7 @@ class MagnificationModule(pl.LightningModule):
         ssim_weight: float = 0.0,
         amplitude_weight: float = 0.0,
         coarse_weight: float = 0.0,
+        amplitude_bands: bool = False,
     ) -> None:
         super().__init__()
         config = (
@@ -119,6 +123,10 @@ class MagnificationModule(pl.LightningModule):
         _check(ssim_weight >= 0, f"model.ssim_weight must be at least 0, got {ssim_weight:g}")
         _check(amplitude_weight >= 0, f"model.amplitude_weight must be at least 0, got {amplitude_weight:g}")
         _check(coarse_weight >= 0, f"model.coarse_weight must be at least 0, got {coarse_weight:g}")
+        _check(
+            amplitude_weight > 0 or not amplitude_bands,
+            "model.amplitude_bands is of a term without a weight; give model.amplitude_weight too",
+        )
         _check(warmup_steps >= 0, f"model.warmup_steps must be at least 0 steps, got {warmup_steps}")
         _check(
             ema_decay is None or 0 < ema_decay < 1,
@@ -147,6 +155,7 @@ class MagnificationModule(pl.LightningModule):
                 "image_loss": image_loss,
                 "ssim_weight": ssim_weight,
                 "amplitude_weight": amplitude_weight,
+                "amplitude_bands": amplitude_bands,
                 "coarse_weight": coarse_weight,
                 "warmup_steps": warmup_steps,
                 "schedule": schedule,
@@ -260,7 +269,8 @@ class MagnificationModule(pl.LightningModule):
         if self.hparams["ssim_weight"]:
             terms["structure"] = structure(prediction, batch["y"])
         if self.hparams["amplitude_weight"]:
-            terms["amplitude"] = amplitude(prediction, batch["y"], batch["xa"], batch["change"])
+            moved = amplitude_by_band if self.hparams["amplitude_bands"] else amplitude
+            terms["amplitude"] = moved(prediction, batch["y"], batch["xa"], batch["change"])
         if self.hparams["coarse_weight"]:
             terms["coarse"] = coarse(prediction, batch["y"])
         loss = total_loss(

@@ -12,6 +12,7 @@ from mm.training.losses import (
     PAPER_WEIGHT,
     Representations,
     amplitude,
+    amplitude_by_band,
     coarse,
     log_l1,
     loss_terms,
@@ -317,6 +318,53 @@ def test_amplitude_under_autocast_is_that_of_32_bit(gain):
     assert mixed.dtype == torch.float32
     assert plain > 0.002
     assert mixed == pytest.approx(float(plain), rel=1e-4)
+
+
+def by_band(output: torch.Tensor, target: torch.Tensor, reference: torch.Tensor) -> float:
+    return float(amplitude_by_band(output, target, reference, target - reference))
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.5, 0.9, 1.1])
+def test_amplitude_by_band_is_how_far_the_gain_is_from_1(gain):
+    reference, target = moved_grating(0.0), moved_grating(0.3)
+    assert by_band(moved_grating(gain * 0.3), target, reference) == pytest.approx(abs(gain - 1), rel=0.05)
+
+
+def test_amplitude_by_band_does_not_offset_coarse_detail_by_fine():
+    """Coarse detail moves too far, fine detail of as much change too little: as a whole, it is right."""
+
+    def seen(shift: float, by_coarse: float = 1.0, by_fine: float = 1.0) -> torch.Tensor:
+        broad = moved_grating(by_coarse * shift, period=32.0, contrast=0.2)
+        return broad + moved_grating(by_fine * shift, period=8.0, contrast=0.05) - 0.5
+
+    reference, target = seen(0.0), seen(0.3)
+    offset = seen(0.3, by_coarse=1.2, by_fine=0.6)
+    assert amplitude_of(offset, target, reference) < 0.06
+    assert by_band(offset, target, reference) > 0.12
+    assert by_band(target, target, reference) == 0
+
+
+def test_amplitude_by_band_leaves_alone_what_cannot_be_told():
+    """Nothing moves; half a period, of which no gain can be read; and what is below the noise, by as much."""
+    reference, target = moved_grating(0.0), moved_grating(0.3)
+    assert by_band(reference + 0.01, reference, reference) == 0
+    assert by_band(reference, moved_grating(12.0), reference) == 0
+    noise = 0.02 * torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
+    hidden = float(amplitude_by_band(moved_grating(0.15), target, reference + noise, target - reference))
+    # A grating's change is in its bands whole, white noise by its share alone: more is left.
+    assert 0.5 * 2.9 / 6.9 < hidden < 0.49
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_amplitude_by_band_has_a_finite_gradient_towards_the_truth(dtype):
+    reference, target = moved_grating(0.0), moved_grating(0.3)
+    output = moved_grating(0.15).to(dtype).clone().requires_grad_()
+    amplitude_by_band(output, target, reference, target - reference).backward()
+    assert (output.grad.float() * (target - reference)).sum() < 0
+    nothing = torch.zeros(2, 3, 20, 12)
+    prediction = nothing.to(dtype).requires_grad_()
+    amplitude_by_band(prediction, nothing, nothing, nothing).backward()
+    assert prediction.grad.isfinite().all()
 
 
 def test_total_weighs_amplitude_on_its_own():

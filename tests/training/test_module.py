@@ -116,6 +116,10 @@ def test_other_losses_than_the_paper_s(data, tiny, trainer):
     assert "amplitude" not in paper
     assert moved["amplitude"] > 0.1
     assert moved["loss"] == pytest.approx(paper["loss"] + 0.5 * moved["amplitude"])
+    banded = metrics(amplitude_weight=0.5, amplitude_bands=True)
+    assert banded["amplitude"] > 0.1
+    assert banded["amplitude"] != pytest.approx(moved["amplitude"], rel=1e-3)
+    assert banded["loss"] == pytest.approx(paper["loss"] + 0.5 * banded["amplitude"])
     far = metrics(coarse_weight=0.5)
     assert "coarse" not in paper
     assert far["loss"] == pytest.approx(paper["loss"] + 0.5 * far["coarse"])
@@ -434,6 +438,7 @@ def test_weights_that_are_not_finite_are_not_saved(data, trainer, tiny, tmp_path
         ({"loss_weight": -1.0}, "loss_weight must be at least 0, got -1"),
         ({"image_loss": "l2"}, "image_loss must be l1, log or square, got 'l2'"),
         ({"coarse_weight": -1.0}, "coarse_weight must be at least 0, got -1"),
+        ({"amplitude_bands": True}, "amplitude_bands is of a term without a weight; give model.amplitude_w"),
         ({"ssim_weight": -1.0}, "ssim_weight must be at least 0, got -1"),
         ({"amplitude_weight": -1.0}, "amplitude_weight must be at least 0, got -1"),
         ({"ema_decay": 1.0}, "ema_decay must be above 0 and below 1, got 1"),
