@@ -180,14 +180,9 @@ def amplitude(prediction: Tensor, target: Tensor, reference: Tensor, change: Ten
         whose side is no multiple of half a window, the last pixels are in none.
     """
     target, change = target.float(), change.float()
-    windows = _windows(target)
-    # Of the reference, and of a target that has any.
-    noise = windows((target - change - reference.float()).square())
     # Of the whole change: fine detail that moves by its own period is as far from proportion as coarse.
-    small = _small(change, target, windows, AMPLITUDE_FLOOR)
-    blurred = _blurred(change, AMPLITUDE_BLUR)
-    own, along = _along(prediction.float() - target, change, blurred, windows, noise + AMPLITUDE_FLOOR)
-    return (own * small * along.abs().clamp_max(2)).mean()
+    parts = [_Part(_blurred(change, AMPLITUDE_BLUR), change, target, 1.0)]
+    return _missed(prediction, target, reference, change, parts)
 
 
 def amplitude_by_band(prediction: Tensor, target: Tensor, reference: Tensor, change: Tensor) -> Tensor:
@@ -208,15 +203,35 @@ def amplitude_by_band(prediction: Tensor, target: Tensor, reference: Tensor, cha
         a band has its share of the spectrum. A float32 scalar.
     """
     target, change = target.float(), change.float()
+    bands = zip(_bands(change), _bands(target), _white_shares(), strict=True)
+    parts = [_Part(part, part, picture, share) for part, picture, share in bands]
+    return _missed(prediction, target, reference, change, parts)
+
+
+class _Part(NamedTuple):
+    """A part of the change, what tells whether it is small, and its share of white noise."""
+
+    along: Tensor
+    change: Tensor
+    picture: Tensor
+    share: float
+
+
+def _missed(
+    prediction: Tensor, target: Tensor, reference: Tensor, change: Tensor, parts: list[_Part]
+) -> Tensor:
+    """Return the mean over parts of ``w · |g − 1|`` of the windows; ``target`` and ``change`` are float32."""
     windows = _windows(target)
+    # Of the reference, and of a target that has any.
     noise = windows((target - change - reference.float()).square())
     error = prediction.float() - target
-    bands = []
-    for part, picture, share in zip(_bands(change), _bands(target), _white_shares(), strict=True):
-        floor = AMPLITUDE_FLOOR * share
-        own, along = _along(error, change, part, windows, noise * share + floor)
-        bands.append((own * _small(part, picture, windows, floor) * along.abs().clamp_max(2)).mean())
-    return torch.stack(bands).mean()
+    terms = []
+    for part in parts:
+        floor = AMPLITUDE_FLOOR * part.share
+        own, along = _along(error, change, part.along, windows, noise * part.share + floor)
+        small = _small(part.change, part.picture, windows, floor)
+        terms.append((own * small * along.abs().clamp_max(2)).mean())
+    return torch.stack(terms).mean()
 
 
 Windows = Callable[[Tensor], Tensor]
