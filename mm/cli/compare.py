@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "that method alone",
     )
     what.add_argument(
-        "--factor", type=float, help="gain of the displacement; 1 changes nothing (default: 10)"
+        "--factor",
+        type=float,
+        help="gain of the displacement; 1 leaves motion as it is, 0 takes it away (default: 10)",
     )
     what.add_argument(
         "--mode",

@@ -16,6 +16,7 @@ from mm.errors import InputError
 from mm.methods import clip
 from mm.methods.options import split
 from mm.methods.presets import PRESETS, Settings, preset
+from mm.methods.reach import UNSEEN
 from mm.plugins import load_plugins
 from mm.registry import methods
 from mm.temporal import FILTERS
@@ -41,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"begin from a named set of parameters: {', '.join(PRESETS)}; `mm presets` explains them",
     )
     what.add_argument(
-        "--factor", type=float, help="gain of the displacement; 1 changes nothing (default: 10)"
+        "--factor",
+        type=float,
+        help="gain of the displacement; 1 leaves motion as it is, 0 takes it away (default: 10)",
     )
     what.add_argument(
         "--mode",
@@ -170,9 +173,19 @@ def summary(report: clip.ClipReport) -> list[str]:
         )
         lines[0] += " to make the size even, as H.264 4:2:0 needs; --lossless keeps odd sizes)"
     if report.largest_motion is not None:
-        found = f"about {report.largest_motion:.2g} px" if report.largest_motion else "too small to measure"
-        lines.append(f"largest motion in the input: {found}")
+        lines.append(f"largest motion in the input: {_motion(report, report.largest_motion)}")
     return lines
+
+
+def _motion(report: clip.ClipReport, largest: float) -> str:
+    """Say how far the input moves, and what follows for the factor."""
+    factor, reach = report.settings.factor, report.trained_reach
+    found = f"about {largest:.2g} px" if largest else "too small to measure here; mm spectrum measures less"
+    if reach is None or (largest or UNSEEN) * factor <= reach:
+        return found
+    if largest:
+        return f"{found}; a factor of at most {reach / largest:.2g} keeps it within {reach:g} px"
+    return f"{found}. Past {reach / factor:.2g} px, × {factor:g} is past the {reach:g} px of the training"
 
 
 def _region(text: str) -> clip.Region:

@@ -57,7 +57,7 @@ class AccelerationMagnifier(PhaseMagnifier):
     acceleration.
 
     Args:
-        factor: total gain of the displacement at ``frequency``, at least 0; 1 changes nothing.
+        factor: total gain of the displacement at ``frequency``, at least 0; 1 leaves it as it is.
         batch, device: see :class:`mm.methods.eulerian.EulerianMagnifier`.
         mode: "temporal". The other modes measure displacement or velocity, not acceleration; see
             :class:`mm.methods.PhaseMagnifier` with "dynamic" for what the literature compares with.

@@ -114,8 +114,8 @@ def magnify(
         source: a video file, or a folder of PNG, TIFF or JPEG images.
         target: a video file (.mp4, .m4v, .mov, .mkv), or a name without a suffix for a new folder of PNG
             images.
-        factor: total gain of the displacement, at least 0; 1 changes nothing. None, as for all that a preset
-            can hold: what the preset says, or 10 without one.
+        factor: total gain of the displacement, at least 0; 1 leaves it as it is. None, as for all that a
+            preset can hold: what the preset says, or 10 without one.
         mode: "static" (motion against the first frame), "dynamic" (against the frame before) or "temporal"
             (motion of a band of frequencies). None: the preset's; without one "temporal" if a band is given,
             else the method's own default, "static" for most.

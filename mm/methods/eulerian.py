@@ -37,7 +37,7 @@ class EulerianMagnifier(FrameStream):
     :meth:`memory` says how much. See :class:`mm.methods.Magnifier` for the interface.
 
     Args:
-        factor: total gain of the displacement, at least 0; 1 changes nothing.
+        factor: total gain of the displacement, at least 0; 1 leaves it as it is.
         mode: "static", "dynamic" or "temporal".
         band: the frequencies to magnify; needed in temporal mode, refused in the others.
         batch: frames worked on at once. A clip is cut into batches from its beginning: frames that do not

@@ -76,7 +76,7 @@ class LayeredMagnifier(FrameStream):
     the frames that wait for both filters, whatever the clip's length (``ideal`` excepted).
 
     Args:
-        factor: total gain of the displacement, at least 0; 1 changes nothing.
+        factor: total gain of the displacement, at least 0; 1 leaves it as it is.
         mode: "static", "dynamic" or "temporal", in the region's own frame.
         band: the frequencies to magnify; needed in temporal mode, refused in the others.
         region: (x, y, width, height) of the region in the first frame, px of the input clip, whatever

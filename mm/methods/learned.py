@@ -45,7 +45,8 @@ class LearnedMagnifier(FrameStream):
     Args:
         network: a network, which is put in evaluation mode, or what :func:`mm.load` takes (None: the weights
             that come with the package).
-        factor: total gain of the displacement, at least 0; 1 changes nothing.
+        factor: total gain of the displacement, at least 0; 1 leaves motion as it is, and the picture is
+            the network's all the same.
         mode: "static", "dynamic" or "temporal".
         band: the frequencies to magnify; needed in temporal mode, refused in the others.
         batch: frames that go through the network at once; more are quicker on a GPU, not on a CPU. A clip is

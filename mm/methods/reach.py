@@ -18,8 +18,8 @@ _SIDE = 512
 _BLOCK = 16
 # A block's motion is believed if following it removes at least this part of the change of brightness.
 _EXPLAINED = 0.5
-# Motion below this, in px of the small frame, is not told from noise by what it explains; it is not reported.
-_FLOOR = 0.1
+UNSEEN = 0.1
+"""Motion below this, in px of the small frame, is not told from noise by what it explains, nor reported."""
 
 
 class MotionWatch:
@@ -93,20 +93,22 @@ class MotionWatch:
 
     def _note(self, moved: Tensor) -> None:
         for field in moved:
-            largest = float(field.norm(dim=-1).max())
-            if largest > max(_FLOOR, self.largest * self._scale):
+            sizes = field.norm(dim=-1)
+            largest = float(sizes.max())
+            if largest > max(UNSEEN, self.largest * self._scale):
                 self.largest = largest / self._scale
-                self._warn_beyond()
+                row, column = divmod(int(sizes.argmax()), sizes.shape[1])
+                self._warn_beyond(*(round((place + 0.5) * _BLOCK / self._scale) for place in (column, row)))
             self._frames += 1
 
-    def _warn_beyond(self) -> None:
+    def _warn_beyond(self, x: int, y: int) -> None:
         if self._warned or self.largest * self.factor <= self.reach:
             return
         self._warned = True
         warnings.warn(
-            f"{self.name} moves {self.largest:.1f} px at frame {self._frames}: factor {self.factor:g} makes "
-            f"that {self.largest * self.factor:.0f} px, past the {self.reach:g} px that the weights were "
-            f"trained for; expect artefacts, or use a factor of at most {self.reach / self.largest:.1f}",
+            f"{self.name} moves {self.largest:.1f} px at frame {self._frames}, about x {x}, y {y}: factor "
+            f"{self.factor:g} makes that {self.largest * self.factor:.0f} px, past the {self.reach:g} px "
+            "that the weights were trained for; expect artefacts. The end tells which factor is small enough",
             stacklevel=2,
         )
 
@@ -128,16 +130,25 @@ class MotionWatch:
         flow = self._flow.calc(reference, moved, np.zeros((*reference.shape, 2), np.float32))
         rows, columns = np.indices(reference.shape, dtype=np.float32)
         followed = cv2.remap(moved, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR)
-        before = _blocks(np.abs(moved.astype(np.float32) - reference)).mean((2, 3))
-        after = _blocks(np.abs(followed.astype(np.float32) - reference)).mean((2, 3))
+        before, after = _changes(reference, moved), _changes(reference, followed)
         slopes = np.gradient(reference.astype(np.float32))
         texture = slopes[0] ** 2 + slopes[1] ** 2 + 1e-3
         weight = _blocks(texture)
         mean = np.stack(
             [(_blocks(flow[..., axis]) * weight).sum((2, 3)) / weight.sum((2, 3)) for axis in (0, 1)], axis=-1
         )
-        small = np.hypot(mean[..., 0], mean[..., 1]) <= _FLOOR
-        return mean, small | (after <= (1 - _EXPLAINED) * before)
+        small = np.hypot(mean[..., 0], mean[..., 1]) <= UNSEEN
+        return mean, small | (after < (1 - _EXPLAINED) * before)
+
+
+def _changes(reference: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(rows, columns) mean change of brightness in each block, but for what all of the block has of it.
+
+    A little more light on a sky or a wall is explained as well by its slope, moved by many px.
+    """
+    blocks = _blocks(other.astype(np.float32) - reference)
+    changes: np.ndarray = np.abs(blocks - blocks.mean((2, 3), keepdims=True)).mean((2, 3))
+    return changes
 
 
 def _blocks(image: np.ndarray) -> np.ndarray:

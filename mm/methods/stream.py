@@ -24,7 +24,7 @@ class FrameStream(ABC):
     to the last bit however the clip is pushed. See :class:`mm.methods.Magnifier` for the interface.
 
     Args:
-        factor: total gain of the displacement, at least 0; 1 changes nothing.
+        factor: total gain of the displacement, at least 0; 1 leaves it as it is.
         mode: "static", "dynamic" or "temporal".
         band: the frequencies to magnify; needed in temporal mode, refused in the others.
         batch: frames worked on at once.

@@ -230,7 +230,7 @@ def check_factor(factor: float | Tensor, batch: int) -> None:
     for value in factor.flatten().tolist() if isinstance(factor, Tensor) else [factor]:
         if not (math.isfinite(value) and value >= 0):
             raise InputError(
-                f"factor must be a finite number of at least 0 (1 changes nothing), got {value:g}"
+                f"factor must be a finite number of at least 0 (1 keeps motion as it is), got {value:g}"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -70,6 +71,27 @@ def test_noise_and_flicker_are_no_motion() -> None:
     assert largest(still * torch.linspace(1, 0.6, 6).view(-1, 1, 1, 1)) < 0.6
 
 
+def test_a_little_more_light_on_a_sky_is_no_motion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brighter by a grey level, a slope of a grey level in five px looks as if it had moved by five px."""
+
+    class Flow:
+        def calc(self, reference: np.ndarray, moved: np.ndarray, flow: np.ndarray) -> np.ndarray:
+            flow[..., 0] = -5
+            return flow
+
+    watch = MotionWatch("sky", 1.0, 1e9)
+    monkeypatch.setattr(watch, "_flow", Flow())
+    sky = 100.33 / 255 + torch.arange(96).expand(1, 3, 96, 96) / 5 / 255
+    watch.push(torch.cat([sky, sky + 1 / 255]))
+    assert watch.largest == 0
+    # What moves, by as much: a texture.
+    moving = scene([0, -5], (96, 96))
+    watch = MotionWatch("moving", 1.0, 1e9)
+    monkeypatch.setattr(watch, "_flow", Flow())
+    watch.push(moving)
+    assert watch.largest == pytest.approx(5)
+
+
 def test_small_frames() -> None:
     assert largest(torch.rand(3, 3, 8, 9)) < 9
 
@@ -77,7 +99,7 @@ def test_small_frames() -> None:
 def test_warns_once_with_the_numbers() -> None:
     watch = MotionWatch("my clip", 20, 30, "static")
     with pytest.warns(
-        UserWarning, match=r"my clip moves [12]\.\d px at frame 2: factor 20 makes .* 30 px"
+        UserWarning, match=r"my clip moves [12]\.\d px at frame 2, about x \d+, y \d+: factor 20 .* 30 px"
     ) as told:
         watch.push(scene([0, 0.5, 2.0, 3.0]))
     assert len(told) == 1
