@@ -225,9 +225,12 @@ def build_source(
         try:
             source = image_sources.get(given.name)(**given.arguments)
         except TypeError as error:
-            raise InputError(
-                f"the image source {given.name!r} does not take these arguments: {error}"
-            ) from error
+            fault = (
+                "does not take these arguments"
+                if given.arguments
+                else "cannot do without arguments; a configuration can give them (name: and arguments:)"
+            )
+            raise InputError(f"the image source {given.name!r} {fault}: {error}") from error
         return source
     several = [given] if isinstance(given, str) else given
     folders = [one for one in several if isinstance(one, str) and not _names_a_source(one)]

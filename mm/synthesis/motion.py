@@ -63,7 +63,13 @@ class MotionGenerator(Protocol):
 
 
 def check_generator(generator: MotionGenerator) -> None:
-    """Raise InputError, naming what is missing, unless ``generator`` has all that a motion generator has."""
+    """Find out whether ``generator`` keeps to the contract, by its members and by what it returns.
+
+    A field that is not in proportion to the gain would make samples whose truth is wrong by what is missing.
+
+    Raises:
+        InputError: naming the class, and what it lacks or does otherwise.
+    """
     needed = ("parameters", "is_translation", "displacement")
     missing = [name for name in needed if not hasattr(generator, name)]
     if missing:
@@ -71,6 +77,39 @@ def check_generator(generator: MotionGenerator) -> None:
             f"the motion generator {type(generator).__name__} has no {', no '.join(missing)}; it needs "
             "parameters (how many uniform numbers a layer's motion takes), is_translation (whether the field "
             "is the same everywhere) and the method displacement"
+        )
+    what = f"the motion generator {type(generator).__name__}"
+    layers = 3
+    points = torch.tensor([[0.0, 0.0], [17.0, -40.0], [-90.0, 61.0], [5.0, 130.0]]).expand(layers, -1, -1)
+    # Of its own: a check must not move on the numbers that samples are drawn from.
+    drawn = torch.rand(layers, generator.parameters, generator=torch.Generator().manual_seed(0))
+    fields = []
+    for gain in (1.0, 3.0):
+        try:
+            field = generator.displacement(points, drawn, torch.full((layers, 1, 1), gain))
+        except Exception as error:
+            raise InputError(
+                f"{what} fails: {type(error).__name__}: {' '.join(str(error).split())}"
+            ) from error
+        shape = tuple(getattr(field, "shape", ()))
+        if shape not in ((layers, points.shape[1], 2), (layers, 1, 2)):
+            raise InputError(
+                f"{what} returns {shape or type(field).__name__} for points of shape {tuple(points.shape)}: "
+                "displacement must return one vector (x, y) a point, (L, N, 2), or one a layer, (L, 1, 2)"
+            )
+        if not torch.isfinite(field).all():
+            raise InputError(f"{what} returns values that are not finite")
+        fields.append(field)
+    once, thrice = fields
+    ratio = float(thrice.norm() / once.norm().clamp_min(1e-12))
+    if not torch.allclose(thrice, 3 * once, rtol=1e-3, atol=1e-3 * float(once.abs().max())):
+        raise InputError(
+            f"{what} is not in proportion to gain: 3 times the gain moves it {ratio:.3g} times as far; "
+            "'ten times the motion' would mean something else to it"
+        )
+    if generator.is_translation and float((once - once[:, :1]).abs().max()) > 1e-3 * float(once.abs().max()):
+        raise InputError(
+            f"{what} says is_translation, and moves points of one layer differently; set it to False"
         )
 
 

@@ -72,8 +72,8 @@ def test_the_motion_generator() -> None:
 @pytest.mark.usefixtures("examples")
 def test_the_configurations_parse(shipped: Path) -> None:
     plugins.load_plugins([shipped])
-    data, synthesizer = (yaml.safe_load(text) for text in blocks(shipped / "README.md", "yaml"))
-    data["data"]["init_args"] |= synthesizer
+    data, moving = (yaml.safe_load(text) for text in blocks(shipped / "README.md", "yaml"))
+    data["data"]["init_args"] |= moving["data"]["init_args"]
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(MagnificationDataModule, "data")
     parsed: Any = parser.parse_object(data).data.init_args

@@ -382,6 +382,48 @@ def test_what_a_users_class_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> No
         Mixture({"half": 1.0})
 
 
+class Squared(Translation):
+    """Ten times the gain is a hundred times the motion."""
+
+    def displacement(self, points: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
+        return super().displacement(points, parameters, gain.square())
+
+
+class Flat(Translation):
+    """One number a point."""
+
+    def displacement(self, points: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
+        return gain * points[..., :1]
+
+
+class Turning(Translation):
+    """Says that all of a layer moves alike, and turns it."""
+
+    def displacement(self, points: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
+        return gain * points.flip(-1)
+
+
+class Broken(Translation):
+    """Fails."""
+
+    def displacement(self, points: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
+        raise IndexError("no such parameter")
+
+
+@pytest.mark.parametrize(
+    ("generator", "said"),
+    [
+        (Squared, "Squared is not in proportion to gain: 3 times the gain moves it 9 times as far"),
+        (Flat, r"Flat returns \(3, 4, 1\) for points of shape \(3, 4, 2\)"),
+        (Turning, "Turning says is_translation, and moves points of one layer differently"),
+        (Broken, "Broken fails: IndexError: no such parameter"),
+    ],
+)
+def test_a_generator_that_does_otherwise_is_refused(generator: type[Translation], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Synthesizer(32, 40, motion=generator())
+
+
 def test_a_mixture_says_which_generator_needs_more_than_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(motion_generators._entries, "wide", Wide)
     with pytest.raises(InputError, match=r"'wide' cannot be made by its name alone \(missing .*'width'\)"):
