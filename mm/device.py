@@ -20,6 +20,8 @@ def choose_device(name: str | torch.device) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(f"no device is called {name!r}; use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"device {str(device)!r} is none that mm works on; use auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= count:
         raise InputError(
             f"device {str(device)!r} is not there: torch sees {count} CUDA devices; use cpu or auto"

@@ -559,7 +559,14 @@ def _write_rows(folder: Path, rows: list[Row]) -> list[str]:
             stacklevel=2,
         )
         return [table, picture]
-    draw_figure8(folder / FIGURE_8, [row for each in tables for row in read_csv(each)])
+    try:
+        both = [row for each in tables for row in read_csv(each)]
+    except InputError as error:
+        # The other table, of an earlier version: no reason to keep back what was just measured.
+        (folder / FIGURE_8).unlink(missing_ok=True)
+        warnings.warn(f"no {FIGURE_8}: {error}", stacklevel=2)
+        return [table, picture]
+    draw_figure8(folder / FIGURE_8, both)
     return [table, picture, FIGURE_8]
 
 

@@ -35,10 +35,11 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from mm.cli.class_paths import check_arguments, refused_generator, refused_option, refused_recipe
+from mm.cli.logged import logged_metrics
 from mm.cli.notices import warnings_as_lines
 from mm.cli.ranks import check_ranks
 from mm.data import MagnificationDataModule
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 from mm.networks import NetworkConfig
 from mm.networks.weights import read_checkpoint
 from mm.plugins import load_plugins, take_option
@@ -60,6 +61,7 @@ from mm.training.scores import table
 
 DEFAULT_DATA = "mm.data.MixedDataModule"
 SUBCOMMANDS = ("fit", "validate", "test")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 # Values of --ckpt_path that name a checkpoint of the run instead of a file.
 SYMBOLIC_CHECKPOINTS = ("last", "best")
 
@@ -204,11 +206,17 @@ class MagnificationCLI(LightningCLI):
         """Train; a start that is refused before anything was written leaves no empty folder behind."""
         try:
             self.trainer.fit(**options)
-        except InputError:
+        except (InputError, MisconfigurationException, ValueError) as error:
+            refused = isinstance(error, InputError | MisconfigurationException)
+            # Of Lightning's own refusals this one is a plain ValueError.
+            if not refused and "`val_check_interval`" not in str(error):
+                raise
             if self.trainer.is_global_zero:
                 # Not the trainer's own log_dir: asking for that waits for the other ranks.
                 _remove_empty(getattr(self.trainer.logger, "log_dir", None))
-            raise
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"trainer: {_one_line(str(error))}") from error
 
     def validate(self, **options: Any) -> None:
         """Score the checkpoint on the validation sets and print a row a subset."""
@@ -228,6 +236,8 @@ class MagnificationCLI(LightningCLI):
         """Make the parts; the message of a part that refuses a value comes through as it is."""
         try:
             super().instantiate_classes()
+        except MisconfigurationException as error:
+            raise InputError(_one_line(str(error))) from error
         except ValueError as error:
             # jsonargparse wraps what a class raises in an account of every type that it tried.
             behind: BaseException | None = error
@@ -238,12 +248,48 @@ class MagnificationCLI(LightningCLI):
             raise behind from error
         command = self.config.get("subcommand") or "fit"
         check_ranks(self.trainer, self.datamodule, command)
+        self._check_trainer()
         weight = self.model.hparams["loss_weight"]
         if command == "fit" and weight and not self.datamodule.synthesizer.perturbed:
             raise InputError(
                 f"the terms of model.loss_weight {weight:g} look at frames that are not rendered; set "
                 "data.synthesizer.init_args.perturbed to true, or model.loss_weight to 0"
             )
+
+    def _check_trainer(self) -> None:
+        """Refuse what a trainer takes and this training cannot do, before it begins."""
+        trainer = self.trainer
+        if trainer.precision not in PRECISIONS:
+            raise InputError(
+                f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {trainer.precision}: "
+                "frames are rendered, and measured, in 32 bits"
+            )
+        if trainer.overfit_batches:  # type: ignore[attr-defined]
+            raise InputError(
+                "trainer.overfit_batches cannot be used, for samples are drawn as a stream; for the same few "
+                "samples again and again give a small data.samples_per_epoch and data.repeat true"
+            )
+        if trainer.accumulate_grad_batches < 1:
+            raise InputError(
+                f"trainer.accumulate_grad_batches must be at least 1, got {trainer.accumulate_grad_batches}"
+            )
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        monitored = [call.monitor for call in callbacks if isinstance(call, BestCheckpoint)]
+        known = logged_metrics(self.model, self.datamodule)
+        # A callback of the user's own may log anything.
+        own = self._get(self.config, "trainer").get("callbacks")
+        for name in monitored:
+            if name not in known and not own:
+                raise InputError(
+                    f"no run logs best_checkpoint.monitor {name!r}{did_you_mean(name, known)} (logged: "
+                    f"{', '.join(known)})"
+                )
+
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise InputError(f"seed_everything: {_one_line(str(error))}") from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the trainer, with the CSV log beside the chosen loggers and whole checkpoints only."""
@@ -275,7 +321,9 @@ class MagnificationCLI(LightningCLI):
             return super().instantiate_trainer(
                 logger=loggers, plugins=plugins, callbacks=callbacks, enable_progress_bar=bar, **kwargs
             )
-        except MisconfigurationException as error:
+        except InputError:
+            raise
+        except (MisconfigurationException, ValueError) as error:
             raise InputError(f"trainer: {_one_line(str(error))}") from error
 
     def before_fit(self) -> None:

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     check_metric(sweep, parts)
     left_out = started_by(sweep)
     if left_out:
-        print(f"of {sweep.path}'s command, what starts mm fit is for the agent and left out: {left_out}")
+        print(f"left out of {sweep.path}'s command, for only W&B's agent needs it: {left_out}")
     if sweep.early_terminate:
         print("early_terminate needs W&B's server: every trial runs to its end")
 

@@ -9,24 +9,20 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from mm.cli.class_paths import nearest_option
 from mm.cli.fit import MagnificationCLI, build
+from mm.cli.logged import LOSS_OPTIONS, logged_metrics, other_terms
 from mm.errors import InputError, did_you_mean
 from mm.plugins import load_plugins, take_option
 from mm.sweeps import Sweep, fit_options
-from mm.synthesis import Recipe
-from mm.training.losses import Representations, loss_terms
 from mm.training.scores import COLUMNS
 
 # The parts of an option's full name that may be left out on the command line.
 _OPTIONAL_PARTS = ("init_args",)
-_LOSS_OPTIONS = ("loss_weight", "image_loss", "ssim_weight", "amplitude_weight", "coarse_weight")
 
 
 def check_runs(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str]) -> MagnificationCLI:
-    """Make everything that a trial is made of, short of running it; and once with each listed value.
+    """Make everything that a trial is made of, short of running it; and once with each named value.
 
     Args:
         sweep: the file.
@@ -43,7 +39,7 @@ def check_runs(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str]) ->
     try:
         parts = _parts([*fit_options(sweep, values), *extra])
         for name, distribution in sweep.parameters.items():
-            for value in distribution.choices() or []:
+            for value in distribution.telling():
                 if value != values[name]:
                     _parts([*fit_options(sweep, {**values, name: value}), *extra])
     except InputError as error:
@@ -72,7 +68,7 @@ def _blamed(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str], error
     except InputError as base:
         return InputError(f"{sweep.path}: its command cannot be run: {base}")
     for name, distribution in sweep.parameters.items():
-        for value in distribution.choices() or [values[name]]:
+        for value in distribution.telling():
             try:
                 _parts([*fit_options(sweep, {name: value}), *extra])
             except InputError as own:
@@ -114,42 +110,6 @@ def _short(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _OPTIONAL_PARTS)
 
 
-def logged_metrics(parts: MagnificationCLI) -> list[str]:
-    """Return the names that a run logs."""
-    terms = _other_terms(**{name: parts.model.hparams[name] for name in _LOSS_OPTIONS})
-    names = [f"train/{name}" for name in ("image", *terms, "loss", "learning_rate", "samples_seen")]
-    names += ["train/samples_per_second", "val/score"]
-    moving = {recipe.name for recipe in parts.datamodule.synthesizer.subsets if _moves(recipe)}
-    measured = moving if parts.model.hparams["gain_samples"] else set()
-    return names + [
-        f"val/{subset}/{score}"
-        for subset in parts.datamodule.subset_names
-        for score in COLUMNS
-        if score != "gain" or subset in measured
-    ]
-
-
-def _other_terms(
-    image_loss: str = "l1",
-    ssim_weight: float = 0.0,
-    amplitude_weight: float = 0.0,
-    coarse_weight: float = 0.0,
-    loss_weight: float = 0.0,
-) -> list[str]:
-    """Return the terms of the loss that these options add to the image's L1."""
-    weighed = {"structure": ssim_weight, "amplitude": amplitude_weight, "coarse": coarse_weight}
-    terms = [] if image_loss == "l1" else [f"image_{image_loss}"]
-    if float(loss_weight) > 0:
-        nothing = torch.zeros(1)
-        features = Representations(*[nothing] * len(Representations._fields))
-        terms += [name for name in loss_terms(nothing, nothing, features) if name != "image"]
-    return terms + [term for term, weight in weighed.items() if float(weight) > 0]
-
-
-def _moves(recipe: Recipe) -> bool:
-    return bool(recipe.background_moves or recipe.objects_move)
-
-
 def check_metric(sweep: Sweep, parts: MagnificationCLI) -> None:
     """Find out whether the runs will log the sweep's metric.
 
@@ -157,13 +117,13 @@ def check_metric(sweep: Sweep, parts: MagnificationCLI) -> None:
         InputError: if they do not, naming what they log.
     """
     name, trainer = sweep.metric.name, parts.trainer
-    known = logged_metrics(parts)
+    known = logged_metrics(parts.model, parts.datamodule)
     # The parts are one trial's; others may draw a loss that has these.
-    for option in _LOSS_OPTIONS:
+    for option in LOSS_OPTIONS:
         drawn = sweep.parameters.get(f"model.{option}")
         # A weight that is drawn from a range has no choices: it is above 0 somewhere.
-        values = (drawn.choices() or ([] if option == "image_loss" else [1.0])) if drawn else []
-        terms = {str(value): _other_terms(**{option: value}) for value in values}
+        values = (drawn.named() or ([] if option == "image_loss" else [1.0])) if drawn else []
+        terms = {str(value): other_terms(**{option: value}) for value in values}
         logged = [f"train/{term}" for each in terms.values() for term in each]
         known += logged
         without = [value for value, each in terms.items() if name.removeprefix("train/") not in each]

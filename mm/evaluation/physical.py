@@ -34,6 +34,7 @@ KNOCKS = 5
 MODES = (1.5, 3.1, 5.3)  # Hz, what a knock sets off
 DECAY = 0.5  # s, until a vibration has fallen to 1/e
 LEAST_INTERIOR = 200  # px², of which there should be so much
+OPAQUE = 0.98  # of a cut-out's greatest alpha, above which it hides what is behind as well as it can
 INTERIOR = 4  # px inside the object's rim, from where registration sees the object alone
 SEARCH = 6  # px beyond the true motion that registration searches
 ITERATIONS = 10  # of registration; a textured object settles to 0.001 px in five
@@ -242,7 +243,9 @@ def _inside(content: Content) -> Tensor:
     x, y = (round(float(value) - (side - 1) / 2) for value in content.centres[0])
     margin = content.margin
     canvas = torch.zeros(height + 2 * margin, width + 2 * margin)
-    canvas[margin + y : margin + y + side, margin + x : margin + x + side] = (alpha > 0.98).float()
+    canvas[margin + y : margin + y + side, margin + x : margin + x + side] = (
+        alpha > OPAQUE * alpha.max()
+    ).float()
     frame = (slice(margin, margin + height), slice(margin, margin + width))
     for depth in range(INTERIOR, 0, -1):
         inside = -F.max_pool2d(-canvas[None, None], 2 * depth + 1, stride=1, padding=depth)[0, 0][frame]

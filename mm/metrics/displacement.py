@@ -129,21 +129,22 @@ def measure_displacement(
         contrast, content that has left the frame, or with ``period`` no such pattern along that axis.
 
     Raises:
-        InputError: frames of different sizes, an unusable period, or a frame too small to compare.
+        InputError: frames of different sizes, an unusable period, a weight that is nowhere above 0, or a
+            frame too small to compare.
     """
     single = moved.ndim == 3 and reference.ndim == 3
     a, b = _luminance_pair(reference, moved)
     count = len(b)
     start = _per_sample(near, count, b)
     window = _window_for(weight, b)
+    if not (window > 0).any():
+        raise InputError("weight is nowhere above 0; give at least one pixel to measure")
     if period is not None:
         result = _by_phase(a, b, period, start, window)
     else:
         # Only the rectangle that the weight fills is looked at.
         weighted = (window > 0).any(0)
         rows, columns = (weighted.any(i).nonzero()[:, 0] for i in (1, 0))
-        if not len(rows):
-            raise InputError("weight is nowhere above 0; give at least one pixel to measure")
         window = window[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         corner = torch.stack([columns[0], rows[0]]).expand(count, -1)
         source = torch.arange(count, device=b.device)

@@ -75,13 +75,29 @@ class Distribution:
 
     def choices(self) -> list[Any] | None:
         """Return all values, as a grid takes them; None where there is no end to them."""
-        if self.kind == "constant":
-            return [self.options["value"]]
-        if self.kind == "categorical":
-            return list(self.options["values"])
+        if self.kind in ("constant", "categorical"):
+            return self.named()
         if self.kind == "int_uniform":
             return list(range(self.options["min"], self.options["max"] + 1))
         return None
+
+    def named(self) -> list[Any]:
+        """Return the values that the sweep file itself names and that can be drawn; none of most ranges."""
+        if self.kind == "constant":
+            return [self.options["value"]]
+        if self.kind == "int_uniform":
+            return [self.options[key] for key in _RANGE]
+        return list(self.options.get("values", ()))
+
+    def telling(self) -> list[Any]:
+        """Return the values that tell whether all can be used: the named ones, or one near each end.
+
+        A limit itself is hardly ever drawn, and may be one that the parameter excludes.
+        """
+        return self.named() or [self.value(u) for u in _NEAR_ENDS]
+
+
+_NEAR_ENDS = 0.003, 0.997
 
 
 def _between(u: float, low: float, high: float) -> float:
@@ -123,7 +139,7 @@ def parse_distribution(name: str, given: Any) -> Distribution:
     kind = given["distribution"] if "distribution" in given else _implied(where, options)
     if kind == "categorical" and "probabilities" in options:
         kind = "categorical_w_probabilities"
-    if kind not in _KEYS:
+    if not isinstance(kind, str) or kind not in _KEYS:
         hint = did_you_mean(kind, _KEYS)
         raise InputError(
             f"{where} has no known distribution: {kind!r}{hint} (known: {', '.join(DISTRIBUTIONS)})"
@@ -137,7 +153,23 @@ def parse_distribution(name: str, given: Any) -> Distribution:
         raise InputError(f"{where}: the distribution {kind} {wrong}; it takes {takes}")
     options = {**optional, **options}
     _check(where, kind, options)
-    return Distribution(kind, options)
+    made = Distribution(kind, options)
+    if kind.endswith("log_uniform"):
+        _check_exponents(where, made)
+    return made
+
+
+def _check_exponents(where: str, made: Distribution) -> None:
+    try:
+        ends = [float(made.value(u)) for u in (0.0, math.nextafter(1.0, 0.0))]
+    except OverflowError:
+        ends = [math.inf]
+    if not all(map(math.isfinite, ends)):
+        low, high = (made.options[key] for key in _RANGE)
+        raise InputError(
+            f"{where}: the limits of {made.kind} are exponents, and e to the power of {low} to {high} is "
+            f"beyond any number; {made.kind}_values takes the values themselves"
+        )
 
 
 def _implied(where: str, options: dict[str, Any]) -> str:

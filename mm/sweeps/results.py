@@ -123,8 +123,16 @@ def best_logged(folder: Path, metric: Metric) -> float | None:
     values = []
     for path in folder.rglob("metrics.csv"):
         with path.open(encoding="utf-8", newline="") as file:
-            values += [float(line[metric.name]) for line in csv.DictReader(file) if line.get(metric.name)]
+            values += [_number(line.get(metric.name)) for line in csv.DictReader(file)]
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return None
     return max(finite) if metric.goal == "maximize" else min(finite)
+
+
+def _number(cell: str | None) -> float:
+    """Return what a cell says; NaN for one that is empty, or that a killed run wrote in part."""
+    try:
+        return float(cell or "nan")
+    except ValueError:
+        return math.nan

@@ -83,6 +83,12 @@ class SampleImages(pl.Callback):
                 )
 
 
+def _logs(trainer: pl.Trainer, batch_idx: int) -> bool:
+    """Say whether the step of this batch is logged; of 0 steps between two, as Lightning has it, none is."""
+    between: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return between > 0 and (batch_idx + 1) % between == 0
+
+
 class SparingProgressBar(RichProgressBar):
     """Lightning's progress bar, which shows new metrics at logging steps only.
 
@@ -99,7 +105,7 @@ class SparingProgressBar(RichProgressBar):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Move the bar; at a logging step, show the metrics."""
-        self._reads = (batch_idx + 1) % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        self._reads = _logs(trainer, batch_idx)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         self._reads = True
 
@@ -113,7 +119,8 @@ class SparingProgressBar(RichProgressBar):
 class Throughput(pl.Callback):
     """Measures samples a second, logs it, and says how the run is going where there is no progress bar.
 
-    The time of validation and of checkpoints is left out of the rate, but not out of the time that is left.
+    The time of validation is left out of the rate, but not out of the time that is left; that of checkpoints
+    is in both.
 
     Args:
         seconds: time between two lines of text; 0 writes none.
@@ -156,7 +163,7 @@ class Throughput(pl.Callback):
     ) -> None:
         """Count; at a logging step, log the rate since the last one and perhaps say it."""
         self._samples += len(batch["y"]) * trainer.world_size
-        if (batch_idx + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        if not _logs(trainer, batch_idx):
             return
         now = time.monotonic()
         rate = self._samples / max(1e-9, self._training + now - self._resumed)

@@ -214,6 +214,8 @@ class LastCheckpoint(ModelCheckpoint):
         A signal to the whole group of processes may end a data worker first, and the run then sees that.
         """
         worker_died = isinstance(exception, RuntimeError) and "DataLoader worker" in str(exception)
+        # Saving is waited for by all ranks. Those beside one whose worker was killed alone would not come.
+        worker_died = worker_died and (trainer.world_size == 1 or self._signal is not None)
         if worker_died or isinstance(exception, KeyboardInterrupt | SIGTERMException):
             self._save_now(trainer)
 

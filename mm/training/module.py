@@ -127,6 +127,11 @@ class MagnificationModule(pl.LightningModule):
             amplitude_weight > 0 or not amplitude_bands,
             "model.amplitude_bands is of a term without a weight; give model.amplitude_weight too",
         )
+        _check(
+            len(betas) == 2 and all(0 <= beta < 1 for beta in betas),
+            f"model.betas must be two numbers of at least 0 and below 1, got {tuple(betas)}",
+        )
+        _check(weight_decay >= 0, f"model.weight_decay must be at least 0, got {weight_decay:g}")
         _check(warmup_steps >= 0, f"model.warmup_steps must be at least 0 steps, got {warmup_steps}")
         _check(
             ema_decay is None or 0 < ema_decay < 1,
@@ -296,6 +301,8 @@ class MagnificationModule(pl.LightningModule):
         self._started = time.monotonic()
         for entry in self.trainer.lr_scheduler_configs:
             entry.scheduler.base_lrs = [self.hparams["learning_rate"] for _ in entry.scheduler.base_lrs]
+            # A schedule that the checkpoint's run did not have would begin at its first step.
+            entry.scheduler.last_epoch = self.global_step
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.hparams["learning_rate"] * self._rate(self.global_step)
 
@@ -469,15 +476,16 @@ class MagnificationModule(pl.LightningModule):
         self.scores = {}
 
     def _score(self, batch: Batch, dataloader_idx: int) -> Tensor:
-        prediction = self(batch["xa"], batch["xb"], batch["factor"]).float().clamp(0, 1)
         name = self.subset_name(dataloader_idx)
         if name not in self.scores:
             # Over all ranks together; every rank has one, for their scores are joined.
             total = self.hparams["gain_samples"]
             share = len(range(self.global_rank, total, self.trainer.world_size))
             self.scores[name] = SubsetScores(max(1, share) if total else 0).to(self.device)
-        # Scores are measured in float32 whatever the training precision.
+        # In float32 whatever the training precision: so it magnifies, and so scores compare. In bfloat16 the
+        # small motions lose most.
         with torch.autocast(self.device.type, enabled=False):
+            prediction = self(batch["xa"], batch["xb"], batch["factor"]).clamp(0, 1)
             self.scores[name].update(batch["xa"], batch["xb"], prediction, batch["y"])
         return prediction
 

@@ -12,6 +12,9 @@ from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMe
 
 from mm.metrics import motion_gain
 
+GAIN_WINDOW = 32
+"""px, the side of the windows in which the gain of the motion is measured."""
+
 
 class SubsetScores(nn.Module):
     """Accumulates the scores of one validation subset, over batches and over the ranks of a distributed run.
@@ -51,7 +54,9 @@ class SubsetScores(nn.Module):
         wanted = min(count, self.gain_samples - self._measured)
         if wanted > 0:
             self._measured += wanted
-            gains = motion_gain(reference[:wanted], prediction[:wanted], target[:wanted])
+            # A frame smaller than the usual window is one window.
+            window = min(GAIN_WINDOW, *reference.shape[-2:])
+            gains = motion_gain(reference[:wanted], prediction[:wanted], target[:wanted], window=window)
             self.gain.update(
                 torch.as_tensor(gains, dtype=torch.float32, device=prediction.device).reshape(-1)
             )

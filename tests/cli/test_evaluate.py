@@ -122,6 +122,20 @@ def test_figure_8_joins_only_what_was_measured_alike(
     assert not (tmp_path / "figure8.png").exists()
 
 
+def test_a_table_of_an_earlier_version_beside_it_keeps_nothing_back(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--renderer", "fourier")
+    evaluate("noise", tmp_path, weights, "--levels", "0.3", *small)
+    (tmp_path / "noise.csv").write_text("method,ssim\ninput,0.5\n")
+    rows = evaluate("subpixel", tmp_path, weights, "--levels", "1", *small)
+    told = capsys.readouterr()
+    assert len(rows) == 2
+    assert "SSIM with the truth" in told.out
+    assert "no figure8.png" in told.err
+    assert "noise.csv is no table of a measurement" in told.err
+
+
 def test_registered_methods_are_measured_on_clips_unless_pairs_are_asked_for(
     tmp_path: Path, weights: Path, folders: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,8 +14,10 @@ from mm.evaluation.contenders import Baseline, Contender, Network
 from mm.evaluation.content import Pictures, lone_object
 from mm.evaluation.physical import (
     FPS,
+    LEAST_INTERIOR,
     PEAK,
     Course,
+    _inside,
     compare_physical,
     courses_csv,
     knocks,
@@ -66,6 +68,16 @@ def test_what_is_recovered_is_what_was_rendered(pictures: Pictures) -> None:
         assert summary.correlation.count == 1
     true = courses[0].true
     assert float(true.abs().max()) == pytest.approx(FACTOR * PEAK)
+
+
+@pytest.mark.parametrize("opaque", [1.0, 0.6])
+def test_a_translucent_object_is_measured_within_itself_too(pictures: Pictures, opaque: float) -> None:
+    content = lone_object(pictures, 80, 88, 0, 0, PEAK * FACTOR)
+    content.objects[0][3] *= opaque
+    inside = _inside(content)
+    assert inside.sum() >= LEAST_INTERIOR
+    content.objects[0][3] /= opaque
+    torch.testing.assert_close(inside, _inside(content))
 
 
 def test_the_course_is_irregular_and_begins_at_rest() -> None:

@@ -691,6 +691,8 @@ def test_devices() -> None:
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(InputError, match="no device is called 'gpu'"):
         choose_device("gpu")
+    with pytest.raises(InputError, match="device 'meta' is none that mm works on"):
+        choose_device("meta")
     count = torch.cuda.device_count()
     with pytest.raises(InputError, match=rf"device 'cuda:{count}' is not there: torch sees {count}"):
         choose_device(f"cuda:{count}")

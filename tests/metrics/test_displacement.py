@@ -239,6 +239,11 @@ def test_windows_are_centred_in_the_frame() -> None:
         ("cannot be compared", (torch.zeros(2, 3, 64, 64), torch.zeros(3, 3, 64, 64), {})),
         ("period along y", (torch.zeros(3, 64, 96), torch.zeros(3, 64, 96), {"period": 80})),
         ("weight", (torch.zeros(3, 64, 64), torch.zeros(3, 64, 64), {"weight": torch.ones(32, 32)})),
+        ("nowhere above 0", (torch.rand(3, 64, 64), torch.rand(3, 64, 64), {"weight": torch.zeros(64, 64)})),
+        (
+            "nowhere above 0",
+            (torch.rand(3, 64, 64), torch.rand(3, 64, 64), {"weight": torch.zeros(64, 64), "period": 16}),
+        ),
     ],
 )
 def test_bad_input(message: str, arguments: tuple[Tensor, Tensor, dict[str, object]]) -> None:

@@ -97,6 +97,16 @@ def test_choices_are_what_a_grid_takes():
     assert parse_distribution("x", {"min": 2.0, "max": 4}).choices() is None
 
 
+def test_a_few_values_tell_whether_all_can_be_used():
+    chances = {"values": ["a", "b"], "probabilities": [0.9, 0.1]}
+    assert parse_distribution("x", chances).telling() == ["a", "b"]
+    # Of two thousand million whole numbers, the two ends.
+    assert parse_distribution("x", {"min": 0, "max": 2**31}).telling() == [0, 2**31]
+    low, high = parse_distribution("x", {"min": 0.0, "max": 1.0}).telling()
+    assert 0 < low < 0.01
+    assert 0.99 < high < 1
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -113,6 +123,8 @@ def test_choices_are_what_a_grid_takes():
         ({"distribution": "uniform", "min": "low", "max": 1}, "min must be a number, got 'low'"),
         ({"distribution": "normal", "sigma": 0}, "sigma must be above 0, got 0"),
         ({"distribution": "q_uniform", "min": 0, "max": 1, "q": 0}, "q must be above 0, got 0"),
+        ({"distribution": ["uniform"], "min": 0, "max": 1}, "no known distribution: ['uniform']"),
+        ({"distribution": "log_uniform", "min": 1, "max": 1000}, "log_uniform_values takes the values"),
         ({"values": []}, "values must be a list of at least one, got []"),
         ({"values": [0.9, None]}, "the agent would write as the word None"),
         ({"value": None}, "the agent would write as the word None"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pytorch_lightning.callbacks import RichProgressBar
 
-from mm.training import MagnificationModule, SparingProgressBar
+from mm.training import MagnificationModule, SparingProgressBar, Throughput
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*GPU available.*")
 
@@ -41,3 +41,16 @@ def test_the_bar_reads_metrics_at_logging_steps_only(data, trainer, tiny, monkey
     assert losses[:2] == [None, None]
     assert losses[2] is not None
     assert losses[2] == losses[4] != losses[5] == losses[7]
+
+
+def test_a_run_that_logs_no_step(data, trainer, tiny):
+    run = trainer(
+        max_steps=3,
+        log_every_n_steps=0,
+        limit_val_batches=0,
+        enable_progress_bar=True,
+        callbacks=[SparingProgressBar(), Throughput()],
+    )
+    run.fit(MagnificationModule(tiny), data())
+    assert run.global_step == 3
+    assert "train/samples_per_second" not in run.callback_metrics

@@ -151,6 +151,18 @@ def test_an_interval_in_steps_is_kept_by_several_ranks(tmp_path, ranks):
     trainer.strategy.broadcast.assert_not_called()
 
 
+@pytest.mark.parametrize(("ranks", "told", "saves"), [(1, None, True), (2, None, False), (2, 15, True)])
+def test_a_rank_whose_worker_died_alone_waits_for_no_other(tmp_path, monkeypatch, ranks, told, saves):
+    """Saving is a collective: the other ranks, in the middle of a step, would never come."""
+    saved = []
+    callback = LastCheckpoint(str(tmp_path))
+    callback._signal = told
+    monkeypatch.setattr(callback, "_save_now", saved.append)
+    run, died = MagicMock(world_size=ranks), "DataLoader worker (pid 7) is killed by signal: Killed."
+    callback.on_exception(run, MagicMock(), RuntimeError(died))
+    assert saved == [run] * saves
+
+
 def test_ctrl_c_saves_and_an_error_does_not(data, trainer, tiny, tmp_path):
     died = RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
     cases = {"ctrl-c": (KeyboardInterrupt(), True), "worker": (died, True), "other": (RuntimeError(), False)}

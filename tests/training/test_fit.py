@@ -356,6 +356,13 @@ class Code:
         ("fit", ["--data.batch_size", "0"], "data.batch_size must be at least 1, got 0"),
         ("fit", ["--data.photographs", "[missing-folder]"], "missing-folder"),
         ("fit", ["--trainer.accelerator", "cuda"], "trainer:"),
+        ("fit", ["--trainer.strategy", "foo"], "trainer:"),
+        ("fit", ["--trainer.precision", "bf16-true"], "trainer.precision must be one of 32-true, bf16-mixed"),
+        ("fit", ["--trainer.overfit_batches", "1"], "trainer.overfit_batches cannot be used"),
+        ("fit", ["--trainer.accumulate_grad_batches", "0"], "must be at least 1, got 0"),
+        ("fit", ["--seed_everything", "-1"], "seed_everything:"),
+        ("fit", ["--last_checkpoint.steps", "-5"], "Invalid value for every_n_train_steps"),
+        ("fit", ["--best_checkpoint.monitor", "val/scor"], "monitor 'val/scor'; did you mean 'val/score'?"),
         ("fit", ["--ckpt_path", "missing.ckpt"], "no checkpoint 'missing.ckpt'"),
         ("fit", ["--ckpt_path", "stranger.ckpt"], "stranger.ckpt is refused"),
         ("fit", ["--ckpt_path", "half.ckpt"], "half.ckpt is refused: it is no checkpoint as torch writes it"),
@@ -382,6 +389,12 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, smoke, command, op
     assert not Path("executed").exists()
     assert not Path("run/checkpoints").exists()
     assert not Path("run/logs").exists()
+
+
+def test_what_the_trainer_refuses_as_it_begins_is_one_line(tmp_path, capsys):
+    often = ["--trainer.val_check_interval", "99999", "--trainer.check_val_every_n_epoch", "1"]
+    assert mm("fit", tmp_path, *often) == 2
+    assert "mm: error: trainer: `val_check_interval` (99999) must be" in capsys.readouterr().err
 
 
 def test_checkpoint_of_another_architecture(smoke, capsys):

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from kornia.metrics import ssim
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from mm.training.losses import (
@@ -109,6 +110,25 @@ def test_structure_is_that_of_another_implementation():
     expected = 1 - structural_similarity_index_measure(prediction, target, data_range=1.0)
     assert structure(prediction, target) == pytest.approx(float(expected), abs=2e-5)
     assert structure(target, target) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("term", [structure, coarse, amplitude, amplitude_by_band])
+def test_nothing_is_copied_to_the_device(term, monkeypatch):
+    """A tensor of Python numbers that is made on a device is copied there, which waits for all other work."""
+    frames = torch.rand(4, 1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    arguments = frames[: 4 if term in (amplitude, amplitude_by_band) else 2]
+    made, real = [], torch.tensor
+
+    def note(*args, **kwargs):
+        made.append(kwargs.get("device"))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "tensor", note)
+    ssim(*frames[:2], 11)
+    assert any(made)  # what it is for
+    made.clear()
+    assert term(*arguments) >= 0
+    assert not any(made)
 
 
 def test_structure_sees_the_blur_that_l1_hardly_sees():

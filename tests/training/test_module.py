@@ -299,6 +299,25 @@ def test_changed_learning_rate_wins_over_the_checkpoint(data, trainer, tiny, tmp
         assert run.callback_metrics["train/learning_rate"] == pytest.approx(5e-4, rel=1e-3)
 
 
+def test_a_schedule_that_the_checkpoint_did_not_have_goes_on_at_its_step(data, trainer, tiny, tmp_path):
+    run = trainer(
+        max_steps=3, enable_checkpointing=True, callbacks=[LastCheckpoint(str(tmp_path))], limit_val_batches=0
+    )
+    run.fit(MagnificationModule(tiny, learning_rate=1e-3), data())
+    rates = []
+
+    class Note(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    module = MagnificationModule(tiny, learning_rate=1e-3, schedule="cosine", total_steps=6)
+    again = trainer(max_steps=6, limit_val_batches=0, callbacks=[Note()])
+    again.fit(module, data(), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+    # Half of a cosine from step 0 to step 6.
+    expected = [1e-3 * (1 + math.cos(math.pi * step / 6)) / 2 for step in (3, 4, 5)]
+    assert rates == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 def test_changed_options_of_the_optimiser_win_over_the_checkpoint(data, trainer, tiny, tmp_path, optimizer):
     run = trainer(
@@ -441,6 +460,8 @@ def test_weights_that_are_not_finite_are_not_saved(data, trainer, tiny, tmp_path
         ({"amplitude_bands": True}, "amplitude_bands is of a term without a weight; give model.amplitude_w"),
         ({"ssim_weight": -1.0}, "ssim_weight must be at least 0, got -1"),
         ({"amplitude_weight": -1.0}, "amplitude_weight must be at least 0, got -1"),
+        ({"betas": (1.5, 0.999)}, r"betas must be two numbers of at least 0 and below 1, got \(1.5, 0.999\)"),
+        ({"weight_decay": -1.0}, "weight_decay must be at least 0, got -1"),
         ({"ema_decay": 1.0}, "ema_decay must be above 0 and below 1, got 1"),
         ({"warmup_steps": -3}, "warmup_steps must be at least 0 steps, got -3"),
         ({"final_learning_rate": 1.0}, "final_learning_rate must be between 0 and"),
