@@ -574,12 +574,17 @@ def _tell_rows(console: Any, rows: list[Row]) -> None:
     from rich.table import Table
 
     measurement = rows[0].measurement
-    metric = "gain" if measurement == "gain" else "ssim"
     methods = list(dict.fromkeys(row.method for row in rows))
-    for content, renderer in dict.fromkeys((row.content, row.renderer) for row in rows):
-        what = f"gain on {content}s" if measurement == "gain" else f"{measurement}: SSIM with the truth"
+    metrics = [name for name in ("ssim", "gain") if not all(math.isnan(getattr(row, name)) for row in rows)]
+    groups = dict.fromkeys((row.content, row.renderer) for row in rows)
+    for content, renderer, metric in ((*group, name) for group in groups for name in metrics):
+        what = f"{measurement}: {'SSIM with the truth' if metric == 'ssim' else 'gain of the motion'}"
+        if measurement == "gain":
+            what = f"gain on {content}s"
         # Not the table's own title, which would be broken at the table's width.
-        spread = "mean ± deviation over scenes" + (", and median" if metric == "gain" else "")
+        spread = "one scene"
+        if any(row.scenes > 1 for row in rows):
+            spread = "mean ± deviation over scenes" + (", and median" if metric == "gain" else "")
         console.print(f"\n{what}, {renderer} renderer; {spread}", soft_wrap=True)
         table = Table()
         for name in ("px", "×", "noise"):
@@ -591,7 +596,7 @@ def _tell_rows(console: Any, rows: list[Row]) -> None:
             line = {row.method: row for row in shown if (row.motion, row.factor, row.noise) == level}
             best = _best(metric, line)
             table.add_row(
-                *(f"{value:g}" for value in level),
+                *(f"{value:.4g}" for value in level),
                 *(_cell(metric, line[name], name == best) for name in methods),
             )
         console.print(table)

@@ -80,6 +80,8 @@ class LearnedMagnifier(FrameStream):
                 "other parameters are given by name, such as factor=10"
             )
         super().__init__(factor, mode, band, batch)
+        # The shipped ones need no name; others were chosen, and are told.
+        self._weights = f"; weights {Path(network).name}" if isinstance(network, (str, Path)) else ""
         if network is None or isinstance(network, (str, Path)):
             network = load(network, device="cpu" if device is None else device)
         elif device is not None:
@@ -128,7 +130,7 @@ class LearnedMagnifier(FrameStream):
     def describe(self) -> str:
         """One line for the user."""
         precision = "32 bits" if self.precision == "32" else self.precision
-        line = f"learned, {self.mode}, factor {self.factor:g}, {precision} on {self.device}"
+        line = f"learned, {self.mode}, factor {self.factor:g}, {precision} on {self.device}{self._weights}"
         return line if self.filter is None else f"{line}; {self.filter.describe()}"
 
     def _work(self, frames: Tensor) -> Iterator[Tensor]:

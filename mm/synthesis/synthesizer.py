@@ -54,6 +54,8 @@ class Synthesizer(nn.Module):
         noise_distribution: of the noise's standard deviation within its range; "log-uniform" makes as many
             samples between 0.001 and 0.01 as between 0.01 and 0.1, and needs a range that begins above 0.
         quantised: whether frames are rounded to 8 bits, as cameras' are; otherwise for ablations.
+        nearest: the share of samples that are rounded to the nearest, 0 to 1, as what has no noise of its own
+            is; the others at random, as by a sensor's noise (:func:`mm.synthesis.sensor.quantise`).
         perturbed: whether to render ``xb_perturbed`` and ``y_perturbed``, at which only the terms that λ
             weighs look. Without them the noise of the other frames is another draw.
     """
@@ -83,6 +85,7 @@ class Synthesizer(nn.Module):
         noise_distribution: Literal["uniform", "log-uniform"] = "uniform",
         quantised: bool = True,
         perturbed: bool = True,
+        nearest: float = 0.0,
     ) -> None:
         super().__init__()
         self.limits = limits or MotionLimits()
@@ -102,7 +105,10 @@ class Synthesizer(nn.Module):
         self.antialias = antialias
         self.colour = colour
         self.clean_target = clean_target
+        if not 0 <= nearest <= 1:
+            raise InputError(f"nearest is a share of the samples, from 0 to 1, got {nearest:g}")
         self.quantised = quantised
+        self.nearest = nearest
         self.perturbed = perturbed
         self.subsets = subsets
         of_subsets = [recipe.limits_within(self.limits) for recipe in subsets]
@@ -229,14 +235,20 @@ class Synthesizer(nn.Module):
         else:
             strength = low * (high / low) ** strength
         frames = photon_noise(frames, strength, random.normal("noise", *shape))
-        frames = (
-            quantise(frames, random.uniform("rounding", *shape)) if self.quantised else frames.clamp(0, 1)
-        )
+        frames = quantise(frames, self._rounding(random, shape)) if self.quantised else frames.clamp(0, 1)
         out = {"y": y} | dict(zip(observed, frames.unbind(1), strict=True))
         out["change"] = y - xa
         out["factor"] = factor
         out["motion"] = self.motion_at_centres(layers)
         return out | {name: batch[name] for name in ("seed", "subset", "index") if name in batch}
+
+    def _rounding(self, random: SampleRandom, shape: tuple[int, ...]) -> Tensor:
+        """Return what decides how each value is rounded, (B, …) in [0, 1)."""
+        thresholds = random.uniform("rounding", *shape)
+        if self.nearest == 0:
+            return thresholds
+        # Added to a value before its fraction is cut off, a half rounds to the nearest.
+        return torch.where(random.uniform("nearest", *(1,) * len(shape)) < self.nearest, 0.5, thresholds)
 
     def _by_limits(self, subset: Tensor, draw: Callable[[MotionLimits], Tensor]) -> Tensor:
         """Return (B, …): each sample's part of what ``draw`` makes of the limits of its subset."""

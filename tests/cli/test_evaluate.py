@@ -131,6 +131,8 @@ def test_a_table_of_an_earlier_version_beside_it_keeps_nothing_back(
     rows = evaluate("subpixel", tmp_path, weights, "--levels", "1", *small)
     told = capsys.readouterr()
     assert len(rows) == 2
+    # Both that it measures are shown.
+    assert "subpixel: gain of the motion, fourier renderer; " in " ".join(told.out.split())
     assert "SSIM with the truth" in told.out
     assert "no figure8.png" in told.err
     assert "noise.csv is no table of a measurement" in told.err

@@ -66,6 +66,7 @@ def test_magnifies(
         f"{target}: {len(frames)} frames of {info.width}×{info.height} px at 30 a second"
     )
     assert out[1].startswith("learned, ")
+    assert f"; weights {Path(weights).name}" in out[1]
     assert "frames a second" in out[2]
     if "temporal" in options:
         assert f"{options[3]}–{options[5]} Hz" in out[1]

@@ -72,6 +72,25 @@ def test_unquantised_frames_round_to_the_quantised_ones(make_batch: MakeBatch) -
     assert torch.equal(rounded["y"], whole["y"])
 
 
+def test_a_share_of_the_samples_is_rounded_to_the_nearest(make_batch: MakeBatch) -> None:
+    exact = small(quantised=False)
+    batch = make_batch(exact.geometry, list(range(12)), [SHARP] * 12)
+    whole = exact(batch)
+    found = {share: small(nearest=share)(batch) for share in (0.0, 0.5, 1.0)}
+    farthest = {
+        share: (frames["xb"] - whole["xb"]).abs().flatten(1).amax(1) * 255 for share, frames in found.items()
+    }
+    assert (farthest[0.0] > 0.9).all()
+    assert (farthest[1.0] < 0.501).all()
+    # A sample is rounded in one way, and its other numbers are the same.
+    near = farthest[0.5] < 0.501
+    assert 2 <= near.sum() <= 10
+    for share, chosen in ((1.0, near), (0.0, ~near)):
+        assert torch.equal(found[0.5]["xb"][chosen], found[share]["xb"][chosen])
+    with pytest.raises(InputError, match="a share of the samples, from 0 to 1, got 2"):
+        small(nearest=2)
+
+
 def test_has_no_parameters_and_nothing_in_checkpoints() -> None:
     synthesizer = small()
     assert not list(synthesizer.parameters())
