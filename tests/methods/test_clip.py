@@ -656,7 +656,7 @@ class TestLearned:
         assert report.largest_motion == pytest.approx(2, rel=0.15)
         assert report.trained_reach == 12
         with pytest.warns(
-            UserWarning, match=r"at frame 1: factor 20 makes that \d\d px, past the 12 px"
+            UserWarning, match=r"at frame 1, about x \d+, y \d+: factor 20 makes that \d\d px, past the 12 px"
         ) as told:
             magnify(tmp_path / "in.mkv", tmp_path / "out.mp4", factor=20, **options)
         assert len(told) == 1
