@@ -222,7 +222,7 @@ def test_a_flushed_method_is_as_new(case: Case) -> None:
 @every
 def test_the_batch_is_no_parameter_of_the_result(case: Case) -> None:
     one, three = (run(case.make(batch=batch), clip()) for batch in (1, 3))
-    # A batch of another size adds up in another order: 1.03e-5 was seen, a two-hundredth of a grey level is 2e-5.
+    # A batch of another size adds up in another order: 1.03e-5 was seen. This is a 200th of a grey level.
     torch.testing.assert_close(one, three, rtol=0, atol=2e-5)
 
 
