@@ -534,9 +534,21 @@ def _differ(one: Path, other: Path) -> str:
     return ", ".join(differing)
 
 
+def _joined(folder: Path, tables: list[Path]) -> list[Row]:
+    """Return the rows of both tables; InputError if they do not go together, or one cannot be read."""
+    from mm.evaluation.comparison import read_csv
+
+    differ = _differ(*(path.with_suffix(".json") for path in tables))
+    if differ:
+        raise InputError(
+            f"{' and '.join(IN_FIGURE_8)} in {folder} were measured with other {differ}; measure both alike"
+        )
+    return [row for each in tables for row in read_csv(each)]
+
+
 def _write_rows(folder: Path, rows: list[Row]) -> list[str]:
     """Write the table and the picture of a measurement with levels."""
-    from mm.evaluation.comparison import read_csv, to_csv
+    from mm.evaluation.comparison import to_csv
     from mm.evaluation.figures import draw_figure8, draw_gain
 
     measurement = rows[0].measurement
@@ -550,19 +562,10 @@ def _write_rows(folder: Path, rows: list[Row]) -> list[str]:
     tables = [folder / f"{name}.csv" for name in IN_FIGURE_8]
     if measurement not in IN_FIGURE_8 or not all(each.is_file() for each in tables):
         return [table, picture]
-    differ = _differ(*(path.with_suffix(".json") for path in tables))
-    if differ:
-        (folder / FIGURE_8).unlink(missing_ok=True)
-        warnings.warn(
-            f"no {FIGURE_8}: {' and '.join(IN_FIGURE_8)} in {folder} were measured with other {differ}; "
-            "measure both alike",
-            stacklevel=2,
-        )
-        return [table, picture]
     try:
-        both = [row for each in tables for row in read_csv(each)]
+        both = _joined(folder, tables)
     except InputError as error:
-        # The other table, of an earlier version: no reason to keep back what was just measured.
+        # No reason to keep back what was just measured.
         (folder / FIGURE_8).unlink(missing_ok=True)
         warnings.warn(f"no {FIGURE_8}: {error}", stacklevel=2)
         return [table, picture]

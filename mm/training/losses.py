@@ -190,8 +190,7 @@ def amplitude(prediction: Tensor, target: Tensor, reference: Tensor, change: Ten
         change; for those into which only the blur of a neighbour's change reaches; and where the blurred
         change is below the reference's noise or below ``AMPLITUDE_FLOOR``, for then it is hard to see or
         there is none. Of that noise no blur is taken, so the term lets go of a change well before it is lost.
-        Of a frame
-        whose side is no multiple of half a window, the last pixels are in none.
+        Of a frame whose side is no multiple of half a window, the last pixels are in none.
     """
     target, change = target.float(), change.float()
     # Of the whole change: fine detail that moves by its own period is as far from proportion as coarse.
