@@ -58,6 +58,7 @@ from mm.training import (
 from mm.training.checkpoints import EARLIER
 from mm.training.record import RECORD_KEY
 from mm.training.scores import table
+from mm.yaml_files import read_mapping
 
 DEFAULT_DATA = "mm.data.MixedDataModule"
 SUBCOMMANDS = ("fit", "validate", "test")
@@ -480,7 +481,7 @@ def prepare(command: str, arguments: list[str]) -> list[str]:
     """Load the plug-ins that the arguments name, and return the other arguments, for :func:`build`.
 
     Raises:
-        InputError: if no configuration is named.
+        InputError: if no configuration is named, or one cannot be read.
     """
     paths, rest = take_option(arguments)
     if not any(word.split("=")[0] in ("--config", "-c", "--help", "-h", "--print_config") for word in rest):
@@ -488,9 +489,25 @@ def prepare(command: str, arguments: list[str]) -> list[str]:
             f"mm {command} needs a configuration: --config experiments/smoke.yaml takes seconds, "
             "experiments/small.yaml suits a CPU, experiments/paper.yaml a GPU"
         )
+    for path in _config_files(rest):
+        read_mapping(
+            path, "configuration", "experiments", "the sections model, data and trainer, or some of them"
+        )
     load_plugins(paths)
     _quieten()
     return rest
+
+
+def _config_files(arguments: list[str]) -> Iterator[Path]:
+    """Yield the files that ``--config`` names; not a text in their place, or an address."""
+    for number, word in enumerate(arguments):
+        option, given, value = word.partition("=")
+        if option not in ("--config", "-c"):
+            continue
+        if not given:
+            value = arguments[number + 1] if number + 1 < len(arguments) else ""
+        if value and not any(mark in value for mark in ("\n", "{", "://")):
+            yield Path(value)
 
 
 @contextmanager

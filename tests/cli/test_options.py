@@ -160,3 +160,31 @@ def test_other_commands(capsys: pytest.CaptureFixture[str], line: str, said: str
     assert main(line.split()) == 2
     (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith(f"mm: error: {said}")
+
+
+@pytest.mark.parametrize("option", ["--config", "-c"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no configuration '{file}'; there are some in experiments"),
+        ("model: [\n a: b: c", "the configuration {file} is not YAML, line 2: "),
+        ("- 1\n", "the configuration {file} holds no names with values: it must say "),
+        ("", "the configuration {file} holds no names with values: it must say "),
+    ],
+)
+@pytest.mark.parametrize("command", [["fit"], ["validate"], ["benchmark", "train"]])
+def test_a_file_that_is_no_configuration(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: str | None,
+    said: str,
+    option: str,
+    command: list[str],
+) -> None:
+    file = tmp_path / "own.yaml"
+    if content is not None:
+        file.write_text(content)
+    assert main([*command, option, str(file)]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("mm: error: " + said.format(file=file))

@@ -13,7 +13,17 @@ import mm
 
 PACKAGE = Path(mm.__file__).parent
 # Modules beside the rooms that every room may import; they import no room.
-LEAVES = {"allocator", "device", "errors", "files", "registry", "plugins", "precision", "_version"}
+LEAVES = {
+    "allocator",
+    "device",
+    "errors",
+    "files",
+    "registry",
+    "plugins",
+    "precision",
+    "yaml_files",
+    "_version",
+}
 # room -> the rooms that it may import. The command line may import all, and nothing imports it.
 MAY_IMPORT: dict[str, set[str]] = {
     "networks": set(),
