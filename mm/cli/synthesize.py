@@ -308,8 +308,9 @@ _COLUMNS = (
     "motion (hue: direction)",
     "one row of xa, xb, y",
 )
-_LABEL_WIDTH, _TITLE_HEIGHT, _GAP = 190, 24, 4
-_LABEL_LETTERS = 28
+_LABEL_WIDTH, _GAP = 190, 4
+_LABEL_LETTERS, _LABEL_LINES = 28, 6
+_FONT, _FONT_SCALE, _LINE_HEIGHT = cv2.FONT_HERSHEY_SIMPLEX, 0.38, 16
 _INK = 225
 
 
@@ -335,6 +336,9 @@ def _sheet_row(facts: dict[str, Any], sample: dict[str, Tensor], truth: SampleTr
     cells = [_fit(picture) for picture in pictures]
     objects = len(truth.layers) - 1
     motions = ", ".join(sorted({layer.motion for layer in truth.layers}))
+    # A wide frame is lower than its label is.
+    low = max(0, _LABEL_LINES * _LINE_HEIGHT + _GAP - cells[0].shape[0])
+    cells = [np.pad(cell, ((0, low), (0, 0), (0, 0))) for cell in cells]
     label = np.zeros((cells[0].shape[0], _LABEL_WIDTH, 3), np.uint8)
     for line, text in enumerate(
         (
@@ -346,16 +350,19 @@ def _sheet_row(facts: dict[str, Any], sample: dict[str, Tensor], truth: SampleTr
             motions[_LABEL_LETTERS : 2 * _LABEL_LETTERS],
         )
     ):
-        _print(label, text[:_LABEL_LETTERS], (6, 16 + 16 * line))
+        _print(label, text[:_LABEL_LETTERS], (6, _LINE_HEIGHT * (line + 1)))
     return _beside([label, *cells])
 
 
 def _sheet(rows: list[Pixels]) -> Pixels:
     width = rows[0].shape[1]
-    titles = np.zeros((_TITLE_HEIGHT, width, 3), np.uint8)
     cell = (width - _LABEL_WIDTH) // len(_COLUMNS)
-    for column, title in enumerate(_COLUMNS):
-        _print(titles, title, (_LABEL_WIDTH + _GAP + column * cell, 16))
+    wrapped = [_wrapped(title, cell - 2 * _GAP) for title in _COLUMNS]
+    height = max(map(len, wrapped)) * _LINE_HEIGHT + 2 * _GAP
+    titles = np.zeros((height, width, 3), np.uint8)
+    for column, lines in enumerate(wrapped):
+        for line, text in enumerate(lines):
+            _print(titles, text, (_LABEL_WIDTH + _GAP + column * cell, _LINE_HEIGHT * (line + 1)))
     gap = np.zeros((_GAP, width, 3), np.uint8)
     return np.concatenate([titles, *(piece for row in rows for piece in (row, gap))])
 
@@ -384,5 +391,17 @@ def _beside(pictures: list[Pixels]) -> Pixels:
     return np.concatenate([piece for picture in pictures for piece in (picture, gap)], axis=1)
 
 
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return a text in lines of at most ``width`` px each; a word that is longer than that stands alone."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and cv2.getTextSize(longer, _FONT, _FONT_SCALE, 1)[0][0] <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
 def _print(picture: Pixels, text: str, place: tuple[int, int]) -> None:
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (_INK, _INK, _INK), 1, cv2.LINE_AA)
+    cv2.putText(picture, text, place, _FONT, _FONT_SCALE, (_INK, _INK, _INK), 1, cv2.LINE_AA)

@@ -99,13 +99,26 @@ def test_truth(written: Path) -> None:
 
 def test_contact_sheet(written: Path) -> None:
     sheet = picture(written / "contact_sheet.png")
-    # Seven pictures in a row, twice as large as the frame (56 px fit twice into a cell), and the titles.
-    assert sheet.shape[0] == 24 + 6 * (80 + 4)
+    xa = picture(written / "000003_xa.png").repeat(2, axis=0).repeat(2, axis=1)
     assert sheet.shape[1] > 7 * 112
-    xa = picture(written / "000002_xa.png").repeat(2, axis=0).repeat(2, axis=1)
-    top = 24 + 2 * 84
+    # The titles of such narrow pictures take two lines, and a label of six is higher than they are.
+    top = 40 + 3 * (100 + 4)
+    assert sheet.shape[0] == 40 + 6 * (100 + 4)
     row = sheet[top : top + 80]
     assert any((row[:, x : x + 112] == xa).all() for x in range(sheet.shape[1] - 111))
+
+
+@pytest.mark.parametrize("size", ["56x40", "90x96", "24x32"])
+def test_titles_stay_over_their_pictures(tmp_path: Path, size: str) -> None:
+    assert synthesize(tmp_path, "--count", "1", "--size", size) == 0
+    sheet = picture(tmp_path / "contact_sheet.png")
+    cell = (sheet.shape[1] - 190) // 7
+    lit = sheet.max(axis=(1, 2))
+    titles = sheet[: int(np.argmax(lit[20:] == 0)) + 20]
+    assert titles.any()
+    for column in range(7):
+        end = 190 + (column + 1) * cell
+        assert not titles[:, end : end + 4].any(), f"the title of column {column} runs into the next"
 
 
 def test_the_same_again_and_with_another_count_and_device_batch(written: Path, tmp_path: Path) -> None:
