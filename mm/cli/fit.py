@@ -92,6 +92,14 @@ class MagnificationCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
+            # The parser names neither the file nor its line.
+            for path in _config_files(args if isinstance(args, list) else []):
+                read_mapping(
+                    path,
+                    "configuration",
+                    "experiments",
+                    "the sections model, data and trainer, or some of them",
+                )
             word = args[0] if isinstance(args, list) and args else None
             used = getattr(self, "_subcommand_parsers", {}).get(word, parser)
             command = parser.prog if used is parser else f"{parser.prog} {word}"
@@ -481,17 +489,13 @@ def prepare(command: str, arguments: list[str]) -> list[str]:
     """Load the plug-ins that the arguments name, and return the other arguments, for :func:`build`.
 
     Raises:
-        InputError: if no configuration is named, or one cannot be read.
+        InputError: if no configuration is named.
     """
     paths, rest = take_option(arguments)
     if not any(word.split("=")[0] in ("--config", "-c", "--help", "-h", "--print_config") for word in rest):
         raise InputError(
             f"mm {command} needs a configuration: --config experiments/smoke.yaml takes seconds, "
             "experiments/small.yaml suits a CPU, experiments/paper.yaml a GPU"
-        )
-    for path in _config_files(rest):
-        read_mapping(
-            path, "configuration", "experiments", "the sections model, data and trainer, or some of them"
         )
     load_plugins(paths)
     _quieten()
