@@ -40,7 +40,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 import mm
 from mm.evaluation import Layer, Scene, layer, random_texture, record, soft_mask
 from mm.methods import Magnifier
-from mm.metrics import measure_displacement
+from mm.motion import measure_displacement
 from mm.networks import MagnificationNetwork
 from mm.video import open_clip
 

@@ -35,8 +35,8 @@ from common import (
 from torch import Tensor
 
 from mm.evaluation import Scene, layer, random_texture, record, soft_mask
-from mm.evaluation.motion_signal import block_motion
-from mm.evaluation.spectrum import MotionSpectrum, motion_spectrum
+from mm.motion.blocks import block_motion
+from mm.motion.spectrum import MotionSpectrum, motion_spectrum
 from mm.methods import LearnedMagnifier
 from mm.temporal import Band
 from mm.video import write_clip

@@ -16,7 +16,7 @@ import torch
 
 import mm
 from mm.evaluation import random_displacements, random_scene, record
-from mm.metrics import motion_gain
+from mm.motion import motion_gain
 
 FACTOR, MOTION = 10.0, 0.2  # total gain of the displacement; px
 

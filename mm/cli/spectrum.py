@@ -14,8 +14,8 @@ from mm.cli.notices import warnings_as_lines
 from mm.errors import InputError
 
 if TYPE_CHECKING:
-    from mm.evaluation.motion_signal import BlockMotion
-    from mm.evaluation.spectrum import MotionSpectrum, Peak
+    from mm.motion.blocks import BlockMotion
+    from mm.motion.spectrum import MotionSpectrum, Peak
 
 SHOWN = 1.5  # px that the suggested factor makes of a peak's amplitude
 FACTORS = (2, 100)  # the least and the largest that is suggested
@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
-    from mm.evaluation.motion_signal import block_motion
-    from mm.evaluation.spectrum import motion_spectrum
+    from mm.motion.blocks import block_motion
+    from mm.motion.spectrum import motion_spectrum
 
     columns = (TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
     with (
@@ -252,7 +252,7 @@ def _told(found: MotionSpectrum) -> Peak | None:
 
 
 def _too_short(peak: Peak, frames: int) -> str:
-    from mm.evaluation.spectrum import LEAST_PERIODS
+    from mm.motion.spectrum import LEAST_PERIODS
 
     needed = math.ceil(LEAST_PERIODS / peak.periods * frames)
     return (

@@ -6,7 +6,7 @@ Public: :class:`Scene`, :class:`Layer`, :func:`random_scene`, :func:`random_disp
 
 The paper's measurements are modules of their own, imported by whoever runs them: ``subpixel``, ``noise`` and
 ``static`` (through ``comparison``), ``gain``, ``kernels``, ``physical``, and our ``frequency``; of a user's
-own clip ``spectrum`` (with ``motion_signal``) and ``side_by_side``. ``protocol`` has the levels, ``content``
+own clip ``side_by_side``. ``protocol`` has the levels, ``content``
 and ``renderers`` the scenes, ``contenders`` the methods, ``figures`` the pictures.
 """
 

@@ -26,7 +26,7 @@ from mm.evaluation.contenders import Contender, Filtered
 from mm.evaluation.content import Content
 from mm.evaluation.protocol import Level, Rounding, record_frames, seeded
 from mm.evaluation.renderers import stage
-from mm.metrics import motion_gain
+from mm.motion import motion_gain
 
 BATCH_PIXELS = {"cpu": 2**17, "cuda": 2**21}  # that go through a method at once
 SEARCH = 8  # px beyond the true motion that the gain's registration searches

@@ -16,7 +16,7 @@ from mm.evaluation.contenders import Contender, Filtered
 from mm.evaluation.content import Content
 from mm.evaluation.gain import whole_frames
 from mm.evaluation.protocol import Level
-from mm.metrics import BANDS, gain_by_frequency
+from mm.motion import BANDS, gain_by_frequency
 
 MOTIONS, FACTORS = (0.05,), (10.0,)
 # px of output motion: beyond a quarter of a period, of 2 px at the finest, change is no measure of motion
@@ -31,7 +31,7 @@ class Response:
         renderer: "fourier" or "project".
         method: the column's name.
         level: the motion and the factor.
-        gains: one a band of :data:`mm.metrics.BANDS`, over scenes; a scene's is over its four directions.
+        gains: one a band of :data:`mm.motion.BANDS`, over scenes; a scene's is over its four directions.
     """
 
     renderer: str

@@ -25,7 +25,7 @@ from mm.evaluation.contenders import Contender, Filtered
 from mm.evaluation.content import Content
 from mm.evaluation.protocol import Level, record_frames, seeded
 from mm.evaluation.renderers import stage
-from mm.metrics import measure_displacement
+from mm.motion import measure_displacement
 
 # Along an axis, along a diagonal, and against both: (x, y).
 DIRECTIONS = ((1.0, 0.0), (0.0, -1.0), (-math.sqrt(0.5), math.sqrt(0.5)), (math.sqrt(0.5), math.sqrt(0.5)))

@@ -1,6 +1,6 @@
 """Where and when a clip moves most, found from the clip itself: the line to slice and the moment to look at.
 
-Each shot is measured by itself (:mod:`mm.evaluation.local_shift`): what changes at a cut is no motion. The
+Each shot is measured by itself (:mod:`mm.motion.local_shift`): what changes at a cut is no motion. The
 mean squares of all shots are then put together, and the moment at a place is that of the shot which moves
 most there.
 """
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.local_shift import ShotShift, measure_shot
 from mm.methods.cuts import CutDetector, at_cuts
 from mm.methods.layout import Region
 from mm.methods.stream import Mode
+from mm.motion.local_shift import ShotShift, measure_shot
 from mm.temporal import Band
 
 # px of the small frames at the rim, where the windows of the measurement are cut.

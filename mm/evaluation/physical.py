@@ -23,7 +23,7 @@ from mm.evaluation.content import Content, Pictures, lone_object
 from mm.evaluation.protocol import MAX_MOTION, record_frames, seeded
 from mm.evaluation.renderers import stage
 from mm.methods import LearnedMagnifier, Magnifier
-from mm.metrics import measure_displacement
+from mm.motion import measure_displacement
 
 FRAMES = 90
 FPS = 30.0

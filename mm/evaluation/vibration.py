@@ -1,6 +1,6 @@
 """How well a magnified demonstration clip shows the motion that it should: measured, not assumed.
 
-The displacement of each moving region, frame by frame, is read off the clip by :mod:`mm.metrics`; the
+The displacement of each moving region, frame by frame, is read off the clip by :mod:`mm.motion`; the
 output's course is compared with the true one's, read in the same way off the true magnified clip.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.evaluation.clip import MOVERS, DemoClip, Mode, Mover
-from mm.metrics import measure_displacement
+from mm.motion import measure_displacement
 
 MOTION_TOLERANCE = 0.15  # of the expected motion
 STILL_LIMIT = 2.0  # in 1/255, root mean square

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.video.grid import Region, resize, scaled_region, scaled_size
 from mm.video.info import ClipInfo
 
 # The soft border of a region is this part of its shorter side wide, and no wider than so many px.
 _BORDER_PART, _BORDER_MOST = 0.125, 16
-Region = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -43,21 +41,10 @@ class Layout:
         Raises:
             InputError: for a scale that is no number above 0, or a region that is not within the frame.
         """
-        if not (math.isfinite(scale) and scale > 0):
-            raise InputError(f"scale must be a number above 0, got {scale:g}")
-        size = max(1, round(info.height * scale)), max(1, round(info.width * scale))
+        size = scaled_size(info, scale)
         region, mask = None, None
         if roi is not None:
-            x, y, width, height = roi
-            inside = 0 <= x < x + width <= info.width and 0 <= y < y + height <= info.height
-            if not inside:
-                raise InputError(
-                    f"roi {x},{y},{width},{height} (x,y,width,height) does not lie within the frame "
-                    f"of {info.width}×{info.height} px; change it"
-                )
-            left, right = (min(size[1], round(edge * scale)) for edge in (x, x + width))
-            top, bottom = (min(size[0], round(edge * scale)) for edge in (y, y + height))
-            region = (left, top, right - left, bottom - top)
+            region = scaled_region(info, roi, scale)
             mask = _soft_mask(region, size)
         return cls(size, size != (info.height, info.width), region, side_by_side, mask)
 
@@ -78,10 +65,7 @@ class Layout:
 
     def resize(self, frames: Tensor) -> Tensor:
         """Input frames (n, 3, H, W) → the size to work in."""
-        if not self.resized:
-            return frames
-        # With antialias, torch's bicubic has a = −0.5 in both directions.
-        return F.interpolate(frames, self.size, mode="bicubic", antialias=True).clamp_(0, 1)
+        return resize(frames, self.size)
 
     def cut(self, frames: Tensor) -> Tensor:
         """Resized frames → what the method sees."""

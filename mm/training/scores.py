@@ -7,13 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import CatMetric, MeanMetric
+from torchmetrics import MeanMetric
 from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
-from mm.metrics import motion_gain
-
-GAIN_WINDOW = 32
-"""px, the side of the windows in which the gain of the motion is measured."""
+from mm.motion.metric import MotionGain
 
 
 class SubsetScores(nn.Module):
@@ -32,8 +29,7 @@ class SubsetScores(nn.Module):
         self.l1 = MeanMetric()
         self.copy_ssim = StructuralSimilarityIndexMeasure(data_range=1.0)
         self.copy_l1 = MeanMetric()
-        self.gain = CatMetric(nan_strategy="disable")
-        self._measured = 0
+        self.gain = MotionGain(gain_samples)
 
     @torch.no_grad()
     def update(self, reference: Tensor, moved: Tensor, prediction: Tensor, target: Tensor) -> None:
@@ -51,15 +47,7 @@ class SubsetScores(nn.Module):
         count = prediction.shape[0]
         self.l1.update((prediction - target).abs().mean(), weight=count)
         self.copy_l1.update((moved - target).abs().mean(), weight=count)
-        wanted = min(count, self.gain_samples - self._measured)
-        if wanted > 0:
-            self._measured += wanted
-            # A frame smaller than the usual window is one window.
-            window = min(GAIN_WINDOW, *reference.shape[-2:])
-            gains = motion_gain(reference[:wanted], prediction[:wanted], target[:wanted], window=window)
-            self.gain.update(
-                torch.as_tensor(gains, dtype=torch.float32, device=prediction.device).reshape(-1)
-            )
+        self.gain.update(reference, prediction, target)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the scores by name, as scalars.
@@ -72,11 +60,8 @@ class SubsetScores(nn.Module):
         scores = {
             name: getattr(self, name).compute() for name in ("psnr", "ssim", "l1", "copy_ssim", "copy_l1")
         }
-        if self.gain_samples > 0:
-            gains = torch.as_tensor(self.gain.compute())
-            gains = gains[torch.isfinite(gains)]
-            if gains.numel():
-                scores["gain"] = gains.median()
+        if self.gain_samples > 0 and not (gain := self.gain.compute()).isnan():
+            scores["gain"] = gain
         return scores
 
     def reset(self) -> None:

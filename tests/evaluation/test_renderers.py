@@ -9,7 +9,7 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.evaluation.content import MAX_MOTION, PERIODS, Content, Pictures, crowded, pattern, picture
 from mm.evaluation.renderers import RENDERERS, chosen_renderers, stage
-from mm.metrics import measure_displacement
+from mm.motion import measure_displacement
 
 
 def still(content: Content, moments: int = 1) -> Tensor:

@@ -20,7 +20,7 @@ from mm.evaluation import (
     soft_mask,
     texture_from_image,
 )
-from mm.metrics import measure_displacement
+from mm.motion import measure_displacement
 
 
 def generator(seed: int = 0) -> torch.Generator:

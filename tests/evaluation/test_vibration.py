@@ -10,7 +10,7 @@ import torch
 from mm.errors import InputError
 from mm.evaluation import DemoClip, demo_clip, measure_vibration
 from mm.evaluation.clip import MOVERS, magnified_motion
-from mm.metrics import measure_displacement
+from mm.motion import measure_displacement
 
 FACTOR = 10.0
 

@@ -10,7 +10,7 @@ import torch
 
 import mm
 from mm.evaluation import random_displacements, random_scene, record
-from mm.metrics import motion_gain
+from mm.motion import motion_gain
 from mm.networks.weights import DEFAULT_WEIGHTS
 
 WEIGHTS = Path(mm.__file__).parent / "weights"

@@ -18,7 +18,7 @@ from mm.evaluation import scenes
 from mm.methods.flow import FlowMagnifier
 from mm.methods.lagrangian.flows import dis
 from mm.methods.layout import Layout
-from mm.metrics import measure_displacement
+from mm.motion import measure_displacement
 from mm.registry import methods
 from mm.temporal import Band
 from mm.video import ClipInfo

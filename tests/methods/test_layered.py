@@ -21,7 +21,7 @@ from mm.methods.affine import apply, grid, inverse
 from mm.methods.compositing import feathered, rectangle
 from mm.methods.layered import LayeredMagnifier
 from mm.methods.layout import Layout
-from mm.metrics.displacement import measure_displacement
+from mm.motion.registration import measure_displacement
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.registry import methods
 from mm.temporal import Band

@@ -29,13 +29,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "networks": set(),
     "temporal": set(),
     "video": set(),
-    "metrics": set(),
+    "motion": {"video", "temporal"},
     "sweeps": set(),
     "synthesis": set(),
     "data": {"synthesis"},
-    "training": {"networks", "metrics"},
+    "training": {"networks", "motion"},
     "methods": {"networks", "temporal", "video"},
-    "evaluation": {"methods", "metrics", "video", "synthesis", "networks", "temporal"},
+    "evaluation": {"methods", "motion", "video", "synthesis", "networks", "temporal"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 

@@ -32,7 +32,7 @@ PUBLIC = {
         "recipe_index",
     },
     "mm.temporal": {"FILTERS", "Aligned", "Band", "TemporalFilter", "from_band", "make_filter"},
-    "mm.metrics": {
+    "mm.motion": {
         "BANDS",
         "LocalDisplacement",
         "gain_by_frequency",

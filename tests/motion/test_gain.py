@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.metrics import motion_gain
+from mm.motion import motion_gain
+from mm.motion.metric import MotionGain
 
 TRUTH = (6.0, -3.0)
 
@@ -80,3 +81,19 @@ def test_an_output_that_lost_its_content_is_not_left_out() -> None:
 def test_sizes_must_agree() -> None:
     with pytest.raises(InputError, match="of one size"):
         motion_gain(torch.zeros(3, 64, 64), torch.zeros(3, 64, 66), torch.zeros(3, 64, 64))
+
+
+def test_the_metric_is_the_median_of_the_samples_that_move() -> None:
+    still, moved = texture((0, 0))[None], texture(TRUTH)[None]
+    half, whole = texture((3.0, -1.5))[None], moved
+    metric = MotionGain(samples=4)
+    metric.update(still, still, still)
+    assert metric.compute().isnan()
+    metric.update(still.expand(2, -1, -1, -1), torch.cat([half, whole]), moved.expand(2, -1, -1, -1))
+    metric.update(still, whole, moved)
+    # Beyond the samples that are measured.
+    metric.update(still, still, moved)
+    assert float(metric.compute()) == pytest.approx(1.0, abs=0.02)
+    metric.reset()
+    metric.update(still, half, moved)
+    assert float(metric.compute()) == pytest.approx(0.5, abs=0.02)

@@ -16,7 +16,7 @@ is I_t = I_0 − g·d. What makes it fit for motion of a hundredth of a pixel in
   error.
 - Edges. Along an edge motion cannot be seen; the direction without texture is damped to zero.
 
-What is held is a few frames, and two numbers a block and frame; with what :mod:`mm.evaluation.spectrum`
+What is held is a few frames, and two numbers a block and frame; with what :mod:`mm.motion.spectrum`
 needs of them, :data:`HELD` bytes a block and frame. A clip so long that this exceeds :data:`MOST_BYTES` has
 fewer and larger blocks.
 """
@@ -34,9 +34,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.errors import InputError
-from mm.methods.layout import Layout, Region
-from mm.metrics.displacement import luminance
+from mm.motion.registration import luminance
 from mm.video import ClipInfo, open_clip
+from mm.video.grid import Region, resize, scaled_region, scaled_size
 
 Array = NDArray[np.floating]  # float32, but where float64 is said
 Mask = NDArray[np.bool_]
@@ -126,8 +126,8 @@ def block_motion(
         raise InputError(f"{path} is a folder of images, which has no frame rate; give it with --fps")
     with open_clip(path, start=start, end=end, folder_rate=fps) as clip:
         info = clip.info
-        layout = Layout.of(info, scale, roi, False)
-        x, y, width, height = layout.region or (0, 0, layout.size[1], layout.size[0])
+        size = scaled_size(info, scale)
+        x, y, width, height = (0, 0, size[1], size[0]) if roi is None else scaled_region(info, roi, scale)
         if min(width, height) < SMALLEST:
             raise InputError(
                 f"{path}: {width}×{height} px to look at are too few, at least {SMALLEST}×{SMALLEST} px are "
@@ -135,7 +135,7 @@ def block_motion(
             )
         # Blur and gradients see beyond a region, where the frame goes on.
         left, top = max(0, x - _AROUND), max(0, y - _AROUND)
-        right, bottom = min(layout.size[1], x + width + _AROUND), min(layout.size[0], y + height + _AROUND)
+        right, bottom = min(size[1], x + width + _AROUND), min(size[0], y + height + _AROUND)
         block = min(BLOCK, width, height)
         block = _larger(block, width, height, MOST_BLOCKS)
         expected = _expected(info, start, end)
@@ -146,7 +146,7 @@ def block_motion(
         pts: list[int] = []
         picture: Array | None = None
         for frames, ticks in clip.chunks():
-            grey = luminance(layout.resize(frames)[..., top:bottom, left:right]).numpy()
+            grey = luminance(resize(frames, size)[..., top:bottom, left:right]).numpy()
             if picture is None:
                 picture = grey[0, y - top : y - top + height, x - left : x - left + width].copy()
             for frame, tick in zip(grey, ticks, strict=True):
@@ -162,8 +162,8 @@ def block_motion(
         )
     assert picture is not None
     moved, texture, followed = tracker.finish()
-    moved /= np.array([layout.size[1] / info.width, layout.size[0] / info.height], np.float32)
-    across, down = info.width / layout.size[1], info.height / layout.size[0]
+    moved /= np.array([size[1] / info.width, size[0] / info.height], np.float32)
+    across, down = info.width / size[1], info.height / size[0]
     middle = (block - 1) / 2
     return BlockMotion(
         displacement=_evenly(moved, pts, info),

@@ -15,14 +15,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mm.methods.stream import Mode
 from mm.temporal import Band, TemporalFilter, from_band
 
+Mode = Literal["static", "dynamic", "temporal"]
 # Frames are looked at with their longer side at most this long, in px.
 _SIDE = 384
 # Standard deviations in px of those frames: against noise; of local contrast; of the least-squares window.

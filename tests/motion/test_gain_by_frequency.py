@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.metrics import BANDS, gain_by_frequency
+from mm.motion import BANDS, gain_by_frequency
 
 COARSE, FINE = 0.03125, 0.375  # cycles/px
 

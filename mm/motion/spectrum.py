@@ -1,6 +1,6 @@
 """The temporal spectrum of the motion in a clip: at which frequencies something moves, how much, and where.
 
-Each block's displacement (:mod:`mm.evaluation.motion_signal`) is taken along the two directions of its own
+Each block's displacement (:mod:`mm.motion.blocks`) is taken along the two directions of its own
 texture, freed of its linear trend, windowed (Hann) and transformed. Powers are averaged over the blocks, not
 displacements, so parts that move in opposite ways do not cancel. A block counts by how little noise it has:
 the noise is what the median of its own spectrum shows, which a few peaks do not change.
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.signal import detrend, find_peaks, get_window
 
-from mm.evaluation.motion_signal import DAMPING, FLAT, BlockMotion
+from mm.motion.blocks import DAMPING, FLAT, BlockMotion
 
 Floats = NDArray[np.floating]
 

@@ -12,8 +12,8 @@ from skimage.registration import phase_cross_correlation
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.metrics import local_displacement, measure_displacement
-from mm.metrics.displacement import measured_exactly
+from mm.motion import local_displacement, measure_displacement
+from mm.motion.registration import measured_exactly
 
 DISPLACEMENTS = [
     (0.01, 0.0),

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation import Scene, layer, motion_signal, random_texture, record, soft_mask
-from mm.evaluation.motion_signal import block_motion
-from mm.evaluation.spectrum import motion_spectrum, suggested_band
+from mm.evaluation import Scene, layer, random_texture, record, soft_mask
+from mm.motion import blocks
+from mm.motion.blocks import block_motion
+from mm.motion.spectrum import motion_spectrum, suggested_band
 from mm.temporal import Band, from_band
 from mm.video import write_clip
 
@@ -229,8 +230,8 @@ def test_a_long_clip_has_larger_blocks_and_one_too_long_is_refused(
 ) -> None:
     """There are 60 blocks of 16 px; a part of the clip needs less memory than all of it."""
     fine = block_motion(two)
-    per_block = FRAMES * motion_signal.HELD
-    monkeypatch.setattr(motion_signal, "MOST_BYTES", 30 * per_block)
+    per_block = FRAMES * blocks.HELD
+    monkeypatch.setattr(blocks, "MOST_BYTES", 30 * per_block)
     with pytest.warns(UserWarning, match=r"has 72 frames: blocks of 32 px instead of 16 px"):
         coarse = block_motion(two)
     assert (fine.block, fine.displacement.shape[1:3]) == (16, (6, 10))
@@ -239,11 +240,11 @@ def test_a_long_clip_has_larger_blocks_and_one_too_long_is_refused(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert block_motion(two, end=1.0).block == 16
-    monkeypatch.setattr(motion_signal, "MOST_BYTES", 15 * per_block)
+    monkeypatch.setattr(blocks, "MOST_BYTES", 15 * per_block)
     with pytest.raises(InputError, match=r"has 72 frames or more, .* look at a part with --start and --end"):
         block_motion(two)
     # A clip that does not tell its length is refused when it has become too long.
-    monkeypatch.setattr(motion_signal, "_expected", lambda *given: None)
+    monkeypatch.setattr(blocks, "_expected", lambda *given: None)
     with pytest.raises(InputError, match=r"has 2\d frames or more, and 60 blocks"):
         block_motion(two)
 
@@ -253,13 +254,13 @@ def test_what_is_held_is_what_is_said() -> None:
     frames, side = 300, 8
     picture = np.random.default_rng(0).random((128, 256), np.float32)
     tracemalloc.start()
-    tracker = motion_signal.BlockTracker(128, 256, (0, 0, 256, 128), side)
+    tracker = blocks.BlockTracker(128, 256, (0, 0, 256, 128), side)
     for number in range(frames):
         tracker.push(picture + np.float32(0.001 * (number % 3)))
     before = tracemalloc.get_traced_memory()[0] - tracker._signals.nbytes
     moved, texture, followed = tracker.finish()
     places = side * np.arange(32.0)
-    motion = motion_signal.BlockMotion(
+    motion = blocks.BlockMotion(
         moved, texture, followed, places, places[:16], side, 30, 30, picture, (0, 0, 256, 128)
     )
     motion_spectrum(motion)
@@ -267,12 +268,12 @@ def test_what_is_held_is_what_is_said() -> None:
     tracemalloc.stop()
     # The transforms of a part of the blocks come on top, whatever the length: a bounded number.
     transforms = 2**20 * 4 * (16 + 8 + 8)
-    said = motion_signal.HELD * frames * 512
+    said = blocks.HELD * frames * 512
     assert 0.5 * said < most < said + transforms
 
 
 def test_two_places_with_one_top_are_one_peak() -> None:
-    from mm.evaluation.spectrum import _summits
+    from mm.motion.spectrum import _summits
 
     place = np.arange(400)
     mean = 1e-4 + np.exp(-(((place - 200) / 6) ** 2)) + 0.5 * np.exp(-(((place - 300) / 6) ** 2))
@@ -358,7 +359,7 @@ def test_known_clips(material: Path, name: str, fps: float | None, low: float, h
 
 def test_a_peak_on_a_sloping_floor_is_read_at_its_own_top() -> None:
     """Where the floor falls steeply, what stands out most over it is not where the power is highest."""
-    from mm.evaluation.spectrum import _summit, _vertex
+    from mm.motion.spectrum import _summit, _vertex
 
     place = np.arange(400)
     mean = 1e-4 + np.exp(-(((place - 200.3) / 6) ** 2))
