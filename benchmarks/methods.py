@@ -66,8 +66,8 @@ def measure(
     """Cost of a clip, bytes of GPU memory, and what the method says of itself; or why there is none."""
     import torch
 
-    from mm.allocator import keep_freed_memory
     from mm.errors import InputError
+    from mm.runtime import keep_freed_memory
 
     torch.set_num_threads(threads)
     keep_freed_memory()

@@ -54,8 +54,8 @@ def measure_ours(job: Job) -> tuple[Cost, Truth | None]:
     """Magnify the clip with this project."""
     import torch
 
-    from mm.allocator import keep_freed_memory
     from mm.methods import LinearMagnifier, Magnifier, PhaseMagnifier
+    from mm.runtime import keep_freed_memory
     from mm.temporal import Band
 
     torch.set_num_threads(job.threads)
@@ -90,7 +90,7 @@ def measure_peer(job: Job, backend: str, function: str) -> tuple[Cost, Truth | N
     """Magnify the clip with one of the peer's backends. Nothing is taken from it but its result."""
     import cv2
 
-    from mm.allocator import keep_freed_memory
+    from mm.runtime import keep_freed_memory
 
     # By name: it need not be installed where this file is checked.
     registry = importlib.import_module("vidmag.backend.registry")

@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mm.device import choose_device
     from mm.methods.learned import LearnedMagnifier
+    from mm.runtime import choose_device
     from mm.temporal import Band
 
     device = choose_device(args.device)

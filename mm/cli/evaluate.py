@@ -196,12 +196,12 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mm.device import choose_device
     from mm.evaluation.comparison import Row, agreement
     from mm.evaluation.contenders import FilteredNetwork, Network, contenders, protocol
     from mm.evaluation.content import check_size
     from mm.evaluation.renderers import chosen_renderers
     from mm.networks.weights import digest
+    from mm.runtime import choose_device
 
     check_size(height, width)
     console = Console()

@@ -43,7 +43,7 @@ from mm.errors import InputError, did_you_mean
 from mm.networks import NetworkConfig
 from mm.networks.weights import read_checkpoint
 from mm.plugins import load_plugins, take_option
-from mm.precision import bf16_in_software
+from mm.runtime import bf16_in_software
 from mm.synthesis import Recipe
 from mm.training import (
     AtomicCheckpointIO,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from mm._version import __version__
-from mm.allocator import keep_freed_memory
 from mm.errors import InputError, did_you_mean
+from mm.runtime import keep_freed_memory
 
 # command -> (module, one line of help). The help stands here so that `mm --help` imports no command.
 COMMANDS = {

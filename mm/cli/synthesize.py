@@ -18,9 +18,9 @@ from torch import Tensor
 from mm import plugins
 from mm._version import __version__
 from mm.cli.notices import refusals_as_lines, warnings_as_lines
-from mm.device import choose_device
 from mm.errors import InputError
 from mm.registry import motion_generators
+from mm.runtime import choose_device
 from mm.synthesis import (
     SUBSETS,
     Mixture,

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.evaluation.content import Pictures, picture
-from mm.precision import exact_arithmetic
+from mm.runtime import exact_arithmetic
 
 Part = Literal["texture", "shape"]
 STEPS: dict[Part, int] = {"texture": 4, "shape": 2}  # px of the picture per sample of the encoding

@@ -74,7 +74,7 @@ class ProjectStage:
 
     def frames(self, displacements: Tensor) -> Tensor:
         """See :class:`Stage`."""
-        from mm.precision import exact_arithmetic
+        from mm.runtime import exact_arithmetic
         from mm.synthesis.rendering import Layers
 
         content, device = self.content, self.device

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from mm.device import choose_device
 from mm.errors import InputError
 from mm.methods.base import Magnifier
 from mm.methods.layout import Layout, Region, SeesThrough
@@ -24,6 +23,7 @@ from mm.methods.progress import Counter
 from mm.methods.reach import TRAINED_REACH, MotionWatch
 from mm.methods.shots import Shots
 from mm.networks.magnification import check_factor
+from mm.runtime import choose_device
 from mm.temporal import Band, from_band
 from mm.video.info import ClipInfo
 from mm.video.reader import open_clip

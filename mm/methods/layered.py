@@ -24,8 +24,8 @@ from mm.methods.making import Precision, make
 from mm.methods.stabilisation import AffineStabiliser
 from mm.methods.stream import FrameStream, Mode
 from mm.networks.magnification import MagnificationNetwork
-from mm.precision import exact_arithmetic
 from mm.registry import methods
+from mm.runtime import exact_arithmetic
 from mm.temporal import Band
 from mm.temporal.base import Aligned
 

@@ -15,8 +15,8 @@ from mm.methods.making import Precision, check_precision
 from mm.methods.stream import FrameStream, Mode
 from mm.networks.magnification import MULTIPLE, MagnificationNetwork
 from mm.networks.weights import load
-from mm.precision import bf16_in_software, exact_arithmetic
 from mm.registry import methods
+from mm.runtime import bf16_in_software, exact_arithmetic
 from mm.temporal import Band
 from mm.temporal.base import Aligned
 

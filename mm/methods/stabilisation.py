@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.methods.affine import Spline, apply, compose, grid, identity, inverse, shifted
-from mm.precision import exact_arithmetic
+from mm.runtime import exact_arithmetic
 
 # px, of the Gaussian that every level is blurred by: gradients of what is finer are not reliable.
 _BLUR = 1.0

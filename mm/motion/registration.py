@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.precision import exact_arithmetic
+from mm.runtime import exact_arithmetic
 
 SMOOTHING = 1.0  # px, standard deviation of the Gaussian put on both frames before registration
 REACH = 6  # px, half of the points of the interpolating polynomial; maximally flat, so exact for slow content

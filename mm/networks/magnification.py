@@ -15,7 +15,7 @@ from mm.networks.decoder import Decoder
 from mm.networks.encoder import Encoder
 from mm.networks.init import initialise_colours, initialise_he, initialise_linear
 from mm.networks.manipulator import LinearManipulator, NonlinearManipulator
-from mm.precision import exact_arithmetic
+from mm.runtime import exact_arithmetic
 
 # Two stride-2 steps: sizes inside the network are multiples of 4.
 MULTIPLE = 4

@@ -21,12 +21,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mm.device import choose_device
 from mm.errors import InputError, did_you_mean
 from mm.files import replacing
 from mm.networks.config import NetworkConfig
 from mm.networks.magnification import MagnificationNetwork
 from mm.networks.released import load_released
+from mm.runtime import choose_device
 
 # What `load()` gives.
 DEFAULT_WEIGHTS = "oh2018-mm"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mm.errors import InputError
-from mm.precision import exact_arithmetic
+from mm.runtime import exact_arithmetic
 from mm.synthesis.colour import apply_colour, random_colour
 from mm.synthesis.geometry import Geometry
 from mm.synthesis.limits import MotionLimits, measure_field

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mm.precision import exact_arithmetic
 from mm.registry import motion_generators
+from mm.runtime import exact_arithmetic
 from mm.synthesis.motion import Mixture, MotionGenerator
 from mm.synthesis.rendering import Layers
 from mm.synthesis.resampling import prefilter_matrix, resample_separable, resampling_matrix

@@ -14,13 +14,11 @@ import mm
 PACKAGE = Path(mm.__file__).parent
 # Modules beside the rooms that every room may import; they import no room.
 LEAVES = {
-    "allocator",
-    "device",
     "errors",
     "files",
     "registry",
     "plugins",
-    "precision",
+    "runtime",
     "yaml_files",
     "_version",
 }

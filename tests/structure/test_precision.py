@@ -10,7 +10,7 @@ import torch
 from mm.cli.fit import build
 from mm.methods.learned import LearnedMagnifier
 from mm.networks import MagnificationNetwork
-from mm.precision import bf16_in_software
+from mm.runtime import bf16_in_software
 
 SMOKE = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import pytest
 PROGRAM = """
 import resource, sys
 import torch
-from mm.allocator import keep_freed_memory
+from mm.runtime import keep_freed_memory
 torch.set_num_threads(1)
 if {keep} and not keep_freed_memory():
     print("refused"); sys.exit()
