@@ -20,9 +20,9 @@ from mm.plugins import load_plugins
 from mm.temporal import FILTERS
 
 if TYPE_CHECKING:
-    from mm.evaluation.motion_line import MotionMap
-    from mm.evaluation.report import Method
-    from mm.evaluation.views import Place
+    from mm.reports.motion_line import MotionMap
+    from mm.reports.page import Method
+    from mm.reports.views import Place
 
 FAILED = 1  # the exit code where some methods worked and others did not
 
@@ -121,8 +121,8 @@ def run(args: argparse.Namespace) -> int:
         said: dict[str, type[Warning]] = {}
         table = [_magnify(setup, contender, said) for contender in setup.contenders]
         _refuse_if_none(table)
-        from mm.evaluation.side_by_side import Panel, compose
-        from mm.evaluation.views import Views
+        from mm.reports.side_by_side import Panel, compose
+        from mm.reports.views import Views
 
         gain = f"× {setup.settings.factor:g}"
         worked = [method for method in table if method.worked]
@@ -163,7 +163,7 @@ def _map(setup: Setup) -> tuple[MotionMap, str]:
 
     A clip that is too short for it may be long enough for the methods, which decide for themselves.
     """
-    from mm.evaluation.motion_line import TooShortError, map_motion
+    from mm.reports.motion_line import TooShortError, map_motion
     from mm.video import open_clip
 
     args = setup.args
@@ -185,7 +185,7 @@ def _map(setup: Setup) -> tuple[MotionMap, str]:
 
 def _place(setup: Setup, found: MotionMap, missing: str) -> tuple[Place, str]:
     """Where and when to look, in px of the clips that are shown; and how that was chosen, for the user."""
-    from mm.evaluation.views import Place
+    from mm.reports.views import Place
 
     row = found.row() if setup.row is None else setup.row
     column = found.column() if setup.column is None else setup.column
@@ -233,7 +233,7 @@ def _magnify(setup: Setup, contender: Contender, said: dict[str, type[Warning]])
 
     What is to say of the clip itself is said once for all methods, and added to ``said``.
     """
-    from mm.evaluation.report import Method
+    from mm.reports.page import Method
 
     args, failure, report, notes = setup.args, "", None, []
     with warnings.catch_warnings(record=True) as caught:

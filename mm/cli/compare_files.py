@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from mm.cli.compare_setup import Setup
-    from mm.evaluation.report import Method
-    from mm.evaluation.side_by_side import Panel
-    from mm.evaluation.views import Views
+    from mm.reports.page import Method
+    from mm.reports.side_by_side import Panel
+    from mm.reports.views import Views
     from mm.temporal import Band
 
 INPUT = "input"
@@ -54,7 +54,7 @@ def write(
         The names of all files.
     """
     from mm.cli.slice import captured, draw
-    from mm.evaluation.report import Page, page
+    from mm.reports.page import Page, page
 
     args, out = setup.args, setup.args.out
     labels = [panel.name if not panel.more else f"{panel.name} {panel.more}" for panel in panels]

@@ -5,9 +5,9 @@ Public: :class:`Scene`, :class:`Layer`, :func:`random_scene`, :func:`random_disp
 :func:`demo_clip`, :class:`DemoClip`, :func:`measure_vibration`, :class:`VibrationReport`.
 
 The paper's measurements are modules of their own, imported by whoever runs them: ``subpixel``, ``noise`` and
-``static`` (through ``comparison``), ``gain``, ``kernels``, ``physical``, and our ``frequency``; of a user's
-own clip ``side_by_side``. ``protocol`` has the levels, ``content``
-and ``renderers`` the scenes, ``contenders`` the methods, ``figures`` the pictures.
+``static`` (through ``comparison``), ``gain``, ``kernels``, ``physical``, and our ``frequency``. ``protocol``
+has the levels, ``content`` and ``renderers`` the scenes, ``contenders`` the methods, and ``figures`` the
+pictures.
 """
 
 from mm.evaluation.clip import DemoClip, demo_clip

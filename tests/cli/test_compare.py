@@ -499,7 +499,7 @@ def test_what_part_of_a_long_clip_the_slices_show(
         times.extend(float(part.times[-1] - part.times[0]) for part in slices if clock == "capture")
 
     monkeypatch.setattr("mm.cli.slice.draw", draw)
-    monkeypatch.setattr("mm.evaluation.views.LONGEST", 8)
+    monkeypatch.setattr("mm.reports.views.LONGEST", 8)
     assert compare(source, tmp_path / "o", "--methods", "linear", "--quiet") == 0
     made = settings_of(tmp_path / "o")
     first, last = made["slices"]["frames"]

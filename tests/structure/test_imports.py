@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"synthesis"},
     "training": {"networks", "motion"},
     "methods": {"networks", "temporal", "video"},
+    "reports": {"methods", "motion", "video", "temporal"},
     "evaluation": {"methods", "motion", "video", "synthesis", "networks", "temporal"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)

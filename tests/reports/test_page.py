@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from mm.evaluation.report import Method, Page, page, png
+from mm.reports.page import Method, Page, page, png
 from mm.video import read_clip, write_clip
 from mm.video.slices import Slice
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from mm.errors import InputError
-from mm.evaluation.embedding import Embedded, _encode, embeddable
+from mm.reports.embedding import Embedded, _encode, embeddable
 from mm.video import read_clip, write_clip
 
 FRAMES, HEIGHT, WIDTH = 24, 240, 320

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 from torch import Tensor
 
-from mm.evaluation.embedding import EMBEDDED, embeddable
+from mm.reports.embedding import EMBEDDED, embeddable
 from mm.video.slices import Slice
 
 # px: longest side of the still picture, and the part of a line that a slice on the page shows.

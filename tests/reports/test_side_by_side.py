@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.side_by_side import Grid, Panel, compose, draw_label
+from mm.reports.side_by_side import Grid, Panel, compose, draw_label
 from mm.video import VideoWriter, read_clip, write_clip
 
 COLOURS = ((0.8, 0.1, 0.1), (0.1, 0.7, 0.1), (0.1, 0.1, 0.8))

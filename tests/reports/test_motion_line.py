@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.motion_line import MotionMap, map_motion
+from mm.reports.motion_line import MotionMap, map_motion
 from mm.temporal import Band
 
 HEIGHT, WIDTH, FPS, FRAMES = 72, 120, 30.0, 30

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mm.evaluation import views
-from mm.evaluation.views import Place, Views
+from mm.reports import views
+from mm.reports.views import Place, Views
 
 
 def codes(count: int) -> Tensor:
