@@ -25,6 +25,7 @@ from mm.methods.shots import Shots
 from mm.networks.magnification import check_factor
 from mm.runtime import choose_device
 from mm.temporal import Band, from_band
+from mm.video.images import has_no_rate
 from mm.video.info import ClipInfo
 from mm.video.reader import open_clip
 from mm.video.writer import DEFAULT_CRF, check_output, create_clip
@@ -176,8 +177,8 @@ def magnify(
     if not 0 <= crf <= 51:
         raise InputError(f"crf must be from 0 (best) to 51, got {crf:g}")
     needs_rate = (settings.low, settings.high) != (None, None)
-    if source.is_dir() and fps is None and needs_rate:
-        raise InputError(f"{source} is a folder of images, which has no frame rate; give it with --fps")
+    if has_no_rate(source) and fps is None and needs_rate:
+        raise InputError(f"{source} holds images, which have no frame rate; give it with --fps")
     with open_clip(source, start=start, end=end, folder_rate=fps) as clip:
         check_output(target, lossless=lossless)
         layout = Layout.of(clip.info, scale, roi, side_by_side)

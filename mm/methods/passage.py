@@ -18,9 +18,9 @@ from mm.methods.layout import Layout
 from mm.methods.progress import Counter
 from mm.methods.reach import MotionWatch
 from mm.methods.shots import Shots
-from mm.methods.spacing import EvenSpacing
 from mm.temporal import Band
 from mm.video.reader import Clip
+from mm.video.timing import EvenSpacing
 
 _Finished = tuple[Tensor, tuple[int, ...]]
 

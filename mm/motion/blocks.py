@@ -37,6 +37,7 @@ from mm.errors import InputError
 from mm.motion.registration import luminance
 from mm.video import ClipInfo, open_clip
 from mm.video.grid import Region, resize, scaled_region, scaled_size
+from mm.video.images import has_no_rate
 
 Array = NDArray[np.floating]  # float32, but where float64 is said
 Mask = NDArray[np.bool_]
@@ -122,8 +123,8 @@ def block_motion(
     path = Path(path)
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise InputError(f"the frame rate must be a number above 0 frames a second, got {fps:g}")
-    if path.is_dir() and fps is None:
-        raise InputError(f"{path} is a folder of images, which has no frame rate; give it with --fps")
+    if has_no_rate(path) and fps is None:
+        raise InputError(f"{path} holds images, which have no frame rate; give it with --fps")
     with open_clip(path, start=start, end=end, folder_rate=fps) as clip:
         info = clip.info
         size = scaled_size(info, scale)

@@ -6,8 +6,9 @@ Public: :func:`open_clip`, :func:`read_clip`, :class:`VideoClip`, :class:`ImageF
 """
 
 from mm.video.colour import Colour
-from mm.video.info import ClipInfo
-from mm.video.reader import Chunk, ImageFolder, VideoClip, open_clip, read_clip
+from mm.video.images import ImageFolder
+from mm.video.info import Chunk, ClipInfo
+from mm.video.reader import VideoClip, open_clip, read_clip
 from mm.video.slices import Slice, slice_clip
 from mm.video.writer import FolderWriter, VideoWriter, check_output, create_clip, write_clip
 

@@ -14,6 +14,17 @@ from torch import Tensor
 from mm.errors import ClipWarning
 
 
+def _unknown_kind(cls: type[Type], value: object) -> Type:
+    """Name a kind of side data that PyAV's table lacks, such as EXIF; PyAV would refuse the whole frame."""
+    member: Any = object.__new__(cls)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    made: Type = cls._value2member_map_.setdefault(value, member)  # type: ignore[assignment]
+    return made
+
+
+Type._missing_ = classmethod(_unknown_kind)  # type: ignore[assignment, method-assign]
+
+
 @dataclass(frozen=True)
 class Orientation:
     """One of the eight ways to lay a rectangle on its sides: transpose first, then mirror.

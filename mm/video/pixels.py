@@ -45,6 +45,7 @@ class PixelFormat:
             needed.
         horizontal: chroma has half the columns.
         vertical: chroma has half the rows.
+        white: codes of red, green and blue at their highest, for planar RGB.
     """
 
     name: str
@@ -53,6 +54,7 @@ class PixelFormat:
     read_as: str
     horizontal: bool = False
     vertical: bool = False
+    white: tuple[int, ...] = ()
 
 
 def describe(name: str) -> PixelFormat:
@@ -70,8 +72,18 @@ def describe(name: str) -> PixelFormat:
     if name in _PACKED:
         return PixelFormat(name, "rgb", depth, name)
     if layout.is_rgb or layout.has_palette or name.startswith("mono"):
+        white = (2 ** max(depth, 8) - 1,) * 3
+        if layout.is_rgb and depth < 8:
+            # FFmpeg fills the lower bits of 5:5:5 and the like with zeros: 248 is white.
+            frame = VideoFrame(8, 8, name)
+            for plane in frame.planes:
+                plane.update(b"\xff" * plane.buffer_size)
+            # Its planar order is green, blue, red.
+            g, b, r = (int(_rows(frame.reformat(format="gbrp"), index, 8)[0, 0]) for index in range(3))
+            white = (r, g, b)
         depth = max(depth, 8)
-        return PixelFormat(name, "rgb", depth, "gbrp" if depth == 8 else f"gbrp{_container(depth)}le")
+        read_as = "gbrp" if depth == 8 else f"gbrp{_container(depth)}le"
+        return PixelFormat(name, "rgb", depth, read_as, white=white)
     if len(layout.components) <= 2:
         return PixelFormat(name, "grey", depth, "gray" if depth == 8 else f"gray{_container(depth)}le")
     ratio = (64 // layout.chroma_width(64), 64 // layout.chroma_height(64))
@@ -117,7 +129,7 @@ def frame_to_rgb(
     if layout.kind == "rgb":
         # FFmpeg's planar order is green, blue, red.
         g, b, r = (_read_plane(frame, index, height, width, layout.bit_depth) for index in range(3))
-        return torch.stack([r, g, b], dim=1).div_(2**layout.bit_depth - 1)
+        return torch.stack([r, g, b], dim=1).div_(torch.tensor(layout.white).view(3, 1, 1))
     y = _read_plane(frame, 0, height, width, layout.bit_depth)
     if layout.kind == "grey":
         return grey_to_rgb(y, bit_depth=layout.bit_depth, full_range=colour.full_range)

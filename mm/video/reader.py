@@ -1,21 +1,22 @@
-"""Reading clips a few frames at a time: video files through FFmpeg, folders of images through OpenCV."""
+"""Reading clips a few frames at a time: video files through FFmpeg."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import av
-import cv2
 import torch
 from av import VideoFrame
 from av.container import InputContainer
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.stream import VideoStream
 from torch import Tensor
@@ -23,26 +24,19 @@ from torch import Tensor
 from mm.errors import ClipWarning, InputError
 from mm.video.audio import AudioCopy
 from mm.video.colour import RGB, UNSPECIFIED, Colour, guess_matrix
-from mm.video.info import ClipInfo
+from mm.video.images import DEFAULT_FOLDER_RATE, ImageFolder, has_no_rate
+from mm.video.info import Chunk, ClipInfo, checked_span
 from mm.video.orientation import Orientation, orientation_of
 from mm.video.pixels import PixelFormat, describe, frame_to_rgb
+from mm.video.timing import Timeline, at_seconds
 
-IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
-DEFAULT_FOLDER_RATE = Fraction(30)
 # H.264, H.265 and AV1 say that a stream which does not name its range has the limited one.
 _LIMITED_BY_DEFAULT = ("h264", "hevc", "av1")
-
-
-class Chunk(NamedTuple):
-    """Consecutive frames and when they are shown.
-
-    Attributes:
-        frames: (n, 3, H, W) float32 R'G'B' in [0, 1].
-        pts: ``n`` strictly increasing timestamps, in ticks of the clip's ``time_base``.
-    """
-
-    frames: Tensor
-    pts: tuple[int, ...]
+# AVFMT_TS_DISCONT: MPEG transport and program streams.
+_TIME_MAY_RESTART = 0x200
+# Tags that a muxer writes of itself.
+_MUXERS_TAGS = ("encoder", "software", "major_brand", "minor_version", "compatible_brands", "duration")
+_HDR = (Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL, Type.DYNAMIC_HDR_PLUS, Type.DOVI_METADATA)
 
 
 class _Timed(NamedTuple):
@@ -67,26 +61,22 @@ class VideoClip:
 
     def __init__(self, path: str | Path, start: float | None = None, end: float | None = None) -> None:
         self.path = Path(path)
-        self._start, self._end = _checked_span(start, end)
+        self._start, self._end = checked_span(start, end)
         if not self.path.is_file():
             raise InputError(f"there is no file {self.path}; check the path")
         self._container, self._stream = _open(self.path)
         try:
-            self._sought = bool(self._start)
-            if self._sought:
-                _seek(self._container, self._stream, self._start)
-            self._decoded = self._decode()
+            self._decoded, self._sought = self._decode(), False
             first = next(self._decoded, None)
-            if self._sought and (first is None or self._seconds(first.pts) > self._start):
-                # The index was wrong or there is none: decode from the beginning.
-                self._container.close()
-                self._container, self._stream = _open(self.path)
-                self._sought = False
-                self._decoded = self._decode()
-                first = next(self._decoded, None)
+            self.info, self._layout, self._orientation = self._describe(first)
+            assert first is not None
+            # The clip's time begins here, whatever the container says: Matroska's start is late at low rates.
+            self._zero = first.pts
+            self._warn_of_choices()
+            if self._start and first.frame.pts is not None and not self._is_joined():
+                first = self._seek(first)
             self._kept = self._within(first)
             self._first = next(self._kept, None)
-            self.info, self._layout, self._orientation = self._describe(first)
             if self._first is None:
                 raise self._nothing_in_span()
         except BaseException:
@@ -156,7 +146,34 @@ class VideoClip:
 
     def _seconds(self, pts: int) -> float:
         """Seconds of playback since the clip's beginning."""
-        return float((pts - (self._stream.start_time or 0)) * _tick(self._stream))
+        return float((pts - self._zero) * _tick(self._stream))
+
+    def _seek(self, first: _Timed) -> _Timed | None:
+        """Return the frame to decode from on: at the key frame before ``start``, or the first one."""
+        target = self._zero + math.floor(self._start / _tick(self._stream))
+        with contextlib.suppress(av.FFmpegError):
+            self._container.seek(target, stream=self._stream, backward=True)
+            self._decoded, self._sought = self._decode(), True
+            found = next(self._decoded, None)
+            if found is not None and self._seconds(found.pts) <= self._start:
+                return found
+        # The index was wrong or there is none.
+        self._container.close()
+        self._container, self._stream = _open(self.path)
+        self._decoded, self._sought = self._decode(), False
+        return next(self._decoded, None)
+
+    def _is_joined(self) -> bool:
+        """True if time begins again within the file, so that no time can be sought in it."""
+        if not self._container.format.flags & _TIME_MAY_RESTART:
+            return False
+        container, stream = _open(self.path)
+        with container:
+            timeline = Timeline(_step(stream))
+            for packet in container.demux(stream):
+                if packet.dts is not None:
+                    timeline.mend(packet.dts)
+        return bool(timeline.restarts)
 
     def _within(self, first: _Timed | None) -> Iterator[_Timed]:
         """The frames from ``start`` on and before ``end``."""
@@ -171,9 +188,10 @@ class VideoClip:
 
     def _decode(self) -> Iterator[_Timed]:
         """All frames, in the order of their showing, with timestamps that exist and increase."""
-        stream, damaged, packets, ended_by = self._stream, 0, 0, ""
-        step = max(1, round(1 / (_rate(stream) * _tick(stream))))
-        last: int | None = None
+        stream, packets, ended_by = self._stream, 0, ""
+        lost: list[int | None] = []
+        damaged: list[int] = []
+        timeline, widest = Timeline(_step(stream)), 0
         demuxed = self._container.demux(stream)
         while True:
             try:
@@ -189,56 +207,79 @@ class VideoClip:
             except EOFError:
                 frames = []
             except av.FFmpegError:
-                damaged, frames = damaged + 1, []
+                lost.append(packet.pts if packet is not None else None)
+                frames = []
             for frame in frames:
-                pts = frame.pts
-                if pts is None:
-                    pts = 0 if last is None else last + step
-                elif last is not None:
-                    pts = max(pts, last + 1)
-                last = pts
+                before, pts = timeline.last, timeline.mend(frame.pts)
+                widest = max(widest, pts - (pts if before is None else before))
+                if frame.is_corrupt:
+                    damaged.append(pts)
                 yield _Timed(frame, pts)
             if packet is None:
                 break
-        self._tell_losses(packets, damaged, ended_by, last)
-
-    def _tell_losses(self, packets: int, damaged: int, ended_by: str, last: int | None) -> None:
-        """Warn of what the file announces and does not hold, or holds and cannot be decoded."""
-        if last is None:
+        if timeline.last is None:
             return  # Nothing at all was decoded, which is an error and said as one.
-        announced = 0 if self._sought else self._stream.frames
-        if damaged:
-            warnings.warn(
-                f"{self.path}: {damaged} of {packets} packets are damaged and could not be decoded; "
-                "the frames that could be are kept",
-                ClipWarning,
-                stacklevel=2,
+        if lost:
+            self._warn(
+                f"{len(lost)} of {packets} packets are damaged and could not be decoded{self._when(lost)}; "
+                "the frames that could be are kept"
             )
+        if damaged:
+            self._warn(
+                f"{len(damaged)} frames are damaged{self._when(damaged)}; they are kept as they were decoded"
+            )
+        if timeline.restarts:
+            self._warn(
+                f"the time stamps start again{self._when(timeline.restarts)}, as in joined files; "
+                "the frames go on one frame later"
+            )
+        self._warn_of_an_early_end(packets, ended_by, timeline.last, widest)
+
+    def _warn_of_an_early_end(self, packets: int, ended_by: str, last: int, widest: int) -> None:
+        """Warn of frames that the file announces and does not hold; ``widest``: ticks of the longest gap."""
+        announced = 0 if self._sought else self._stream.frames
         if packets < announced:
-            warnings.warn(
-                f"{self.path} is truncated: it announces {announced} frames and holds {packets}; "
-                "what could be decoded is kept",
-                ClipWarning,
-                stacklevel=2,
+            self._warn(
+                f"truncated: it announces {announced} frames and holds {packets}; "
+                "what could be decoded is kept"
             )
         elif ended_by:
-            warnings.warn(
-                f"{self.path} breaks off after {self._seconds(last):.2f} s ({ended_by}); "
-                "what could be decoded is kept",
-                ClipWarning,
-                stacklevel=2,
+            self._warn(
+                f"breaks off after {self._seconds(last):.2f} s ({ended_by}); what could be decoded is kept"
             )
-        elif not announced and not self._container.streams.audio and self._container.duration:
-            # Matroska has no count of frames. Its length, where there is no longer audio, says the same.
-            length = self._container.duration / av.time_base
-            missing = length - self._seconds(last)
-            if missing > 0.5 and missing * _rate(self._stream) > 3:
-                warnings.warn(
-                    f"{self.path} is truncated: it announces {length:.2f} s and ends {missing:.2f} s before; "
-                    "what could be decoded is kept",
-                    ClipWarning,
-                    stacklevel=2,
+        elif not announced and (length := _length(self._container, self._stream)) is not None:
+            # Matroska has no count of frames. Its length counts from the container's own zero.
+            shown = max(widest, _step(self._stream)) * _tick(self._stream)
+            missing = length - float(last * _tick(self._stream))
+            if missing > 1.75 * shown + 0.002:
+                self._warn(
+                    f"truncated: it announces {length:.2f} s and ends {missing - float(shown):.2f} s before; "
+                    "what could be decoded is kept"
                 )
+
+    def _warn_of_choices(self) -> None:
+        """Warn of what was taken of several things that the file holds, or cannot be taken as it is."""
+        streams = _video_streams(self._container)
+        if len(streams) > 1:
+            sizes = ", ".join(f"{s.codec_context.width}×{s.codec_context.height}" for s in streams)
+            self._warn(
+                f"it has {len(streams)} video streams ({sizes} px); number {streams.index(self._stream) + 1} "
+                "is read, the default or largest one; for another one copy that alone into a file, "
+                "for example with `ffmpeg -i IN -map 0:v:0 -c copy OUT`"
+            )
+        if self.info.field_order:
+            self._warn(
+                f"it is interlaced ({'top' if self.info.field_order == 'tff' else 'bottom'} field first): "
+                "the two fields of a frame show two moments, and their difference is taken for motion; "
+                "deinterlace it first, for example with `ffmpeg -i IN -vf bwdif OUT`"
+            )
+
+    def _warn(self, message: str) -> None:
+        warnings.warn(f"{self.path}: {message}", ClipWarning, stacklevel=3)
+
+    def _when(self, stamps: Sequence[int | None]) -> str:
+        times = [self._seconds(stamp) for stamp in stamps if stamp is not None]
+        return f" (at {at_seconds(times)})" if times else ""
 
     def _describe(self, first: _Timed | None) -> tuple[ClipInfo, PixelFormat, Orientation]:
         if first is None:
@@ -268,7 +309,13 @@ class VideoClip:
             rotation=orientation.degrees,
             sample_aspect=1 / aspect if orientation.transpose else aspect,
             codec=stream.codec_context.name,
-            audio=tuple(audio.codec_context.name for audio in self._container.streams.audio),
+            audio=tuple(
+                audio.codec_context.name if audio.codec_context else "unknown"
+                for audio in self._container.streams.audio
+            ),
+            field_order=_field_order(frame, stream),
+            tags={key: text for key, text in self._container.metadata.items() if key not in _MUXERS_TAGS},
+            left_out=_left_out(frame),
         )
         return info, layout, orientation
 
@@ -280,107 +327,6 @@ class VideoClip:
         )
 
 
-class ImageFolder:
-    """A folder of PNG, TIFF or JPEG images in natural order ("2" before "10"), read as a stream.
-
-    Args:
-        path: the folder.
-        rate: frames per second, which a folder does not know.
-        start: seconds at which to begin.
-        end: seconds before which to stop.
-
-    Raises:
-        InputError: if the folder is missing or holds no image, or none between ``start`` and ``end``.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        rate: Fraction = DEFAULT_FOLDER_RATE,
-        start: float | None = None,
-        end: float | None = None,
-    ) -> None:
-        self.path = Path(path)
-        begin, until = _checked_span(start, end)
-        found = list_images(self.path)
-        time_base = 1 / rate
-        self._numbered = [
-            (number, name)
-            for number, name in enumerate(found)
-            if begin <= float(number * time_base) and (until is None or float(number * time_base) < until)
-        ]
-        if not self._numbered:
-            raise InputError(
-                f"{self.path} has no frame between {begin:g} s and "
-                f"{'its end' if until is None else f'{until:g} s'}: its {len(found)} images last "
-                f"{float(len(found) * time_base):.2f} s at {float(rate):g} frames a second; give other times"
-            )
-        first = _read_image(self._numbered[0][1])
-        depth = 16 if first.dtype == "uint16" else 8
-        grey = first.ndim == 2
-        self.info = ClipInfo(
-            path=self.path,
-            width=first.shape[1],
-            height=first.shape[0],
-            rate=rate,
-            time_base=time_base,
-            frames=len(found),
-            duration=float(len(found) * time_base),
-            pixel_format=("gray" if grey else "rgb24" if depth == 8 else "rgb48le")
-            + ("16le" if grey and depth > 8 else ""),
-            bit_depth=depth,
-            colour=Colour(RGB, full_range=True),
-            grey=grey,
-            codec=self._numbered[0][1].suffix.lower().lstrip("."),
-            is_folder=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-    @property
-    def first_time(self) -> Fraction:
-        """When the first frame that is handed out is shown, in seconds."""
-        return self._numbered[0][0] * self.info.time_base
-
-    def audio(self) -> AudioCopy | None:
-        """None: images make no sound."""
-        return None
-
-    def chunks(self, size: int = 8) -> Iterator[Chunk]:
-        """Hand out the frames, ``size`` at a time (fewer at the end).
-
-        Raises:
-            InputError: if an image cannot be read, or has another size than the first.
-        """
-        for begin in range(0, len(self._numbered), size):
-            part = self._numbered[begin : begin + size]
-            yield Chunk(
-                torch.cat([self._load(name) for _, name in part]), tuple(number for number, _ in part)
-            )
-
-    def _load(self, name: Path) -> Tensor:
-        pixels = _read_image(name)
-        if pixels.shape[:2] != (self.info.height, self.info.width):
-            raise InputError(
-                f"{name} changes the frame size from {self.info.width}×{self.info.height} to "
-                f"{pixels.shape[1]}×{pixels.shape[0]}; all images of a folder must have one size"
-            )
-        top = 65535 if pixels.dtype == "uint16" else 255
-        frame = torch.from_numpy(pixels.astype("float32")).div_(top)
-        if frame.ndim == 2:
-            return frame.expand(1, 3, -1, -1).contiguous()
-        return frame.flip(-1).permute(2, 0, 1).unsqueeze(0).contiguous()
-
-
 Clip = VideoClip | ImageFolder
 
 
@@ -390,14 +336,16 @@ def open_clip(
     start: float | None = None,
     end: float | None = None,
     folder_rate: Fraction | float | None = None,
+    depth: int | None = None,
 ) -> Clip:
-    """Open a video file or a folder of images; use it in a ``with`` statement.
+    """Open a video file, a folder of images or a TIFF stack; use it in a ``with`` statement.
 
     Args:
         path: the file or folder.
         start: seconds of playback at which to begin; the beginning if None.
         end: seconds of playback before which to stop; the end if None.
-        folder_rate: frames per second of a folder of images (30 if None); a file has its own.
+        folder_rate: frames per second of images (30 if None); a video has its own.
+        depth: bits of a sample of images, see :class:`ImageFolder`; a video has its own.
 
     Raises:
         InputError: if there is nothing there that can be read, or no frame in the span.
@@ -405,13 +353,15 @@ def open_clip(
     path = Path(path)
     if not path.exists():
         raise InputError(f"there is no file or folder {path}; check the path")
-    if path.is_dir():
+    if has_no_rate(path):
         if folder_rate is None:
             folder_rate = DEFAULT_FOLDER_RATE
         rate = Fraction(folder_rate).limit_denominator(1001) if math.isfinite(folder_rate) else Fraction(0)
         if rate <= 0:
             raise InputError(f"frames a second must be a number above 0, got {float(folder_rate):g}")
-        return ImageFolder(path, rate, start, end)
+        return ImageFolder(path, rate, start, end, depth)
+    if depth is not None:
+        raise InputError(f"depth is for images, and {path} is a video, which has its own; leave it out")
     return VideoClip(path, start, end)
 
 
@@ -427,71 +377,64 @@ def read_clip(
         return torch.cat([chunk.frames for chunk in clip.chunks()]), clip.info
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Return a folder's images in natural order, hidden files left out.
+def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+    """Open a file, and choose of its video streams the default one, then the largest, then the longest.
 
     Raises:
-        InputError: if there is no such folder, or no image in it.
+        InputError: if it is none, or has no stream that can be decoded.
     """
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; check the path")
-    images = [
-        name
-        for name in folder.iterdir()
-        if name.suffix.lower() in IMAGE_SUFFIXES and not name.name.startswith(".") and name.is_file()
-    ]
-    if not images:
-        raise InputError(
-            f"{folder} is a folder without images ({', '.join(IMAGE_SUFFIXES)}); "
-            "name a video, or a folder with images"
-        )
-    return sorted(images, key=lambda name: _natural(name.name))
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """A sort key in which numbers count as numbers."""
-    return [
-        (int(part), part) if part.isdecimal() else (-1, part)
-        for part in re.split(r"(\d+)", name.lower())
-        if part
-    ]
-
-
-def _read_image(name: Path) -> cv2.typing.MatLike:
-    # These flags keep 16 bits and drop alpha, and turn a JPEG upright.
-    pixels = cv2.imread(str(name), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    if pixels is None:
-        raise InputError(f"{name} cannot be read as an image; remove it from the folder or repair it")
-    if pixels.dtype not in ("uint8", "uint16"):
-        raise InputError(f"{name} has {pixels.dtype} samples; only 8 and 16 bits are read: convert it")
-    return pixels
-
-
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     try:
-        container = av.open(str(path.absolute()))
+        # Old files have titles that are no UTF-8.
+        container = av.open(str(path.absolute()), metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(
             f"{path} cannot be read as a video ({error.strerror}); check that it plays, or name another file"
         ) from error
-    # A cover picture is no clip.
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    streams = _video_streams(container)
     if not streams:
+        unknown = bool(container.streams.video)
         container.close()
         raise InputError(
-            f"{path} has no video stream: it holds only other things, or was cut short; name another file"
+            f"{path} has no video stream"
+            + (
+                " of a codec that FFmpeg decodes; convert it to H.264"
+                if unknown
+                else ": it holds only other things, or was cut short"
+            )
+            + ", or name another file"
         )
-    streams[0].thread_type = "AUTO"
-    return container, streams[0]
+    best = max(
+        streams,
+        key=lambda s: (
+            bool(s.disposition & Disposition.default),
+            s.codec_context.width * s.codec_context.height,
+            _length(container, s) or 0.0,
+        ),
+    )
+    best.thread_type = "AUTO"
+    return container, best
 
 
-def _seek(container: InputContainer, stream: VideoStream, seconds: float) -> None:
-    """Go to the key frame before ``seconds``; where that fails, stay at the beginning."""
-    target = math.floor(seconds / _tick(stream)) + (stream.start_time or 0)
-    try:
-        container.seek(target, stream=stream, backward=True)
-    except av.FFmpegError:
-        container.seek(0)
+def _video_streams(container: InputContainer) -> list[VideoStream]:
+    """Return the streams that can be decoded; a cover picture is no clip."""
+    return [
+        stream
+        for stream in container.streams.video
+        if stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
+    ]
+
+
+def _length(container: InputContainer, stream: VideoStream) -> float | None:
+    """Return the seconds that a container announces for a stream, None if it announces none."""
+    if stream.duration:
+        return float(stream.duration * _tick(stream))
+    # Matroska's own way: hours, minutes and seconds in a tag.
+    parts = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", ""))
+    if parts is not None:
+        return 3600 * int(parts[1]) + 60 * int(parts[2]) + float(parts[3])
+    if container.duration and len(container.streams) == 1:
+        return container.duration / av.time_base
+    return None
 
 
 def _tick(stream: VideoStream) -> Fraction:
@@ -505,6 +448,29 @@ def _rate(stream: VideoStream) -> Fraction:
         if rate:
             return Fraction(rate)
     return Fraction(25)
+
+
+def _step(stream: VideoStream) -> int:
+    """Ticks from one frame to the next, on average."""
+    return max(1, round(1 / (_rate(stream) * _tick(stream))))
+
+
+def _field_order(frame: VideoFrame, stream: VideoStream) -> str:
+    if not frame.interlaced_frame:
+        return ""
+    # FFmpeg's AV_FIELD_BB, and AV_FIELD_TB, in which the bottom field is shown first.
+    return "bff" if stream.codec_context.field_order in (3, 4) else "tff"
+
+
+def _left_out(frame: VideoFrame) -> tuple[str, ...]:
+    """Name what of a frame no output keeps."""
+    left_out = []
+    if any(component.is_alpha for component in frame.format.components):
+        left_out.append("its alpha channel (frames are shown opaque)")
+    kinds: Any = frame.side_data
+    if any(kind in kinds for kind in _HDR):
+        left_out.append("its HDR mastering data (brightness of the mastering display)")
+    return tuple(left_out)
 
 
 def _colour_of(frame: VideoFrame, layout: PixelFormat, codec: str) -> Colour:
@@ -523,13 +489,3 @@ def _colour_of(frame: VideoFrame, layout: PixelFormat, codec: str) -> Colour:
     if matrix in (UNSPECIFIED, RGB) or layout.kind == "grey":
         matrix = guess_matrix(frame.width, frame.height)
     return Colour(matrix, full, primaries, transfer)
-
-
-def _checked_span(start: float | None, end: float | None) -> tuple[float, float | None]:
-    for name, value in (("start", start), ("end", end)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise InputError(f"{name} must be a time of at least 0 s, got {value:g} s")
-    begin = 0.0 if start is None else start
-    if end is not None and begin >= end:
-        raise InputError(f"start must come before end, got start {begin:g} s and end {end:g} s")
-    return begin, end
