@@ -97,8 +97,11 @@ def card(checkpoint: dict[str, Any]) -> dict[str, Any]:
         "configuration": {
             "seed": config.get("seed_everything"),
             "model": {
-                key: value for key, value in config.get("model", {}).items() if key != "network_config"
+                key: value
+                for key, value in config.get("model", {}).items()
+                if key not in ("network", "network_config")
             },
+            "average": config.get("average"),
             "data": data,
             "trainer": {
                 key: trainer[key]

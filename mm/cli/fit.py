@@ -40,7 +40,6 @@ from mm.cli.notices import warnings_as_lines
 from mm.cli.ranks import check_ranks
 from mm.data import MagnificationDataModule
 from mm.errors import InputError, did_you_mean
-from mm.networks import NetworkConfig
 from mm.networks.weights import read_checkpoint
 from mm.plugins import load_plugins, take_option
 from mm.runtime import bf16_in_software
@@ -54,13 +53,14 @@ from mm.training import (
     SampleImages,
     SparingProgressBar,
     Throughput,
+    WeightAverage,
 )
 from mm.training.checkpoints import EARLIER
 from mm.training.record import RECORD_KEY
 from mm.training.scores import table
 from mm.yaml_files import read_mapping
 
-DEFAULT_DATA = "mm.data.MixedDataModule"
+DEFAULT_DATA, DEFAULT_LOSS = "mm.data.MixedDataModule", "mm.training.PaperLoss"
 SUBCOMMANDS = ("fit", "validate", "test")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 # Values of --ckpt_path that name a checkpoint of the run instead of a file.
@@ -83,9 +83,12 @@ class MagnificationCLI(LightningCLI):
         parser.add_lightning_class_args(BestCheckpoint, "best_checkpoint")
         parser.add_lightning_class_args(SampleImages, "sample_images")
         parser.add_lightning_class_args(Throughput, "throughput")
+        parser.add_lightning_class_args(WeightAverage, "average")
         for key in ("last_checkpoint", "best_checkpoint"):
             parser.link_arguments("trainer.default_root_dir", f"{key}.dirpath", compute_fn=_checkpoint_folder)
-        parser.set_defaults({"data": {"class_path": DEFAULT_DATA}})
+        parser.set_defaults(
+            {"data": {"class_path": DEFAULT_DATA}, "model.loss": {"class_path": DEFAULT_LOSS}}
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse; unlike Lightning's own, without a warning that ``sys.argv`` is not what is parsed."""
@@ -132,10 +135,9 @@ class MagnificationCLI(LightningCLI):
                     )
 
     def _parse_ckpt_path(self) -> None:
-        """Take what the weights' shape depends on, and nothing else, from the checkpoint of ``--ckpt_path``.
+        """Find the checkpoint of ``--ckpt_path``; to score it, take its architecture and nothing else.
 
-        That is the architecture, and whether there are averaged weights. Lightning's own would take every
-        hyper-parameter from there, over what the command line says.
+        Lightning's own would take every hyper-parameter from there, over the command line's.
         """
         path = self._chosen("ckpt_path") if "subcommand" in self.config else None
         if not path:
@@ -158,41 +160,11 @@ class MagnificationCLI(LightningCLI):
                 raise InputError(f"there is no {path}: train first, or name a checkpoint with --ckpt_path")
             self.config[self.config.subcommand]["ckpt_path"] = str(path)
         checkpoint = _checkpoint(Path(path))
-        saved = checkpoint["hyper_parameters"]
         self._tell_other_images(path, checkpoint)
-        # A field that is newer than the checkpoint has its default.
-        network = asdict(NetworkConfig.from_dict(saved["network_config"]))
-        configured = self._chosen("model.network_config")
-        # A dictionary: the parser took it for one because a name or a value in it is none of an architecture.
-        given = configured if isinstance(configured, dict) else configured.as_dict()
-        configured = asdict(NetworkConfig.from_dict(given))
-        changed = sorted(name for name, value in configured.items() if network[name] != value)
         if self.config.subcommand != "fit":
-            if changed:
-                rank_zero_info(
-                    f"{path} is scored with its own network: "
-                    + "; ".join(
-                        f"model.network_config.{name} {network[name]!r}, not {configured[name]!r}"
-                        for name in changed
-                    )
-                )
-            model = {"network_config": network, "ema_decay": saved.get("ema_decay")}
-            chosen = {self.config.subcommand: {"model": model}}
-            self.config = self.parser.parse_object(chosen, self.config)
-            return
-        if changed:
-            name = changed[0]
-            raise InputError(
-                f"{path} has model.network_config.{name} {network[name]!r}, the configuration has "
-                f"{configured[name]!r}: give the checkpoint's, or start anew in another run folder"
-            )
-        # Checkpoints from before there was a choice are Adam's.
-        trained, chosen = saved.get("optimizer", "adam"), self._chosen("model.optimizer")
-        if trained != chosen:
-            raise InputError(
-                f"{path} has the state of model.optimizer {trained}, which {chosen} cannot go on from: give "
-                f"--model.optimizer {trained}, or start anew from its weights with --model.initial_weights"
-            )
+            # A network is scored as it was trained.
+            network = checkpoint["hyper_parameters"]["network_config"]
+            self.config[self.config.subcommand]["model"]["network"] = network
 
     def _tell_other_images(self, path: str | Path, checkpoint: dict[str, Any]) -> None:
         """Say when a checkpoint saw other images than are named now: the scores do not compare."""
@@ -258,12 +230,6 @@ class MagnificationCLI(LightningCLI):
         command = self.config.get("subcommand") or "fit"
         check_ranks(self.trainer, self.datamodule, command)
         self._check_trainer()
-        weight = self.model.hparams["loss_weight"]
-        if command == "fit" and weight and not self.datamodule.synthesizer.perturbed:
-            raise InputError(
-                f"the terms of model.loss_weight {weight:g} look at frames that are not rendered; set "
-                "data.synthesizer.init_args.perturbed to true, or model.loss_weight to 0"
-            )
 
     def _check_trainer(self) -> None:
         """Refuse what a trainer takes and this training cannot do, before it begins."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from mm.cli.class_paths import nearest_option
 from mm.cli.fit import MagnificationCLI, build
-from mm.cli.logged import LOSS_OPTIONS, logged_metrics, other_terms
+from mm.cli.logged import logged_metrics
 from mm.errors import InputError, did_you_mean
 from mm.plugins import load_plugins, take_option
 from mm.sweeps import Sweep, fit_options
@@ -118,21 +118,6 @@ def check_metric(sweep: Sweep, parts: MagnificationCLI) -> None:
     """
     name, trainer = sweep.metric.name, parts.trainer
     known = logged_metrics(parts.model, parts.datamodule)
-    # The parts are one trial's; others may draw a loss that has these.
-    for option in LOSS_OPTIONS:
-        drawn = sweep.parameters.get(f"model.{option}")
-        # A weight that is drawn from a range has no choices: it is above 0 somewhere.
-        values = (drawn.named() or ([] if option == "image_loss" else [1.0])) if drawn else []
-        terms = {str(value): other_terms(**{option: value}) for value in values}
-        logged = [f"train/{term}" for each in terms.values() for term in each]
-        known += logged
-        without = [value for value, each in terms.items() if name.removeprefix("train/") not in each]
-        if name in logged and without:
-            raise InputError(
-                f"{sweep.path}: trials with model.{option} {without[0]} do not log the metric {name!r}; "
-                "name one that all log"
-            )
-    known = [*dict.fromkeys(known)]
     # A callback of the user's own may log anything.
     own = parts.config.get("trainer.callbacks")
     if name not in known and not own:

@@ -1,22 +1,30 @@
 """Training: the LightningModule around the network, its loss, and what a run keeps of itself.
 
-Public: :class:`MagnificationModule`, the losses in :mod:`mm.training.losses`, the callbacks
-:class:`LastCheckpoint`, :class:`BestCheckpoint`, :class:`SampleImages`, :class:`SparingProgressBar`,
-:class:`Throughput`, :class:`RunRecord`, and :class:`AtomicCheckpointIO`.
+Public: :class:`MagnificationModule`, :class:`Loss` and :class:`PaperLoss`, :class:`MuonAdam` and
+:class:`WarmupCosine`, the callbacks :class:`LastCheckpoint`, :class:`BestCheckpoint`, :class:`WeightAverage`,
+:class:`SampleImages`, :class:`SparingProgressBar`, :class:`Throughput`, :class:`RunRecord`, and
+:class:`AtomicCheckpointIO`.
 """
 
-from mm.training.callbacks import SampleImages, SparingProgressBar, Throughput
+from mm.training.callbacks import SampleImages, SparingProgressBar, Throughput, WeightAverage
 from mm.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
+from mm.training.losses import Loss, PaperLoss
 from mm.training.module import MagnificationModule
+from mm.training.optimizers import MuonAdam, WarmupCosine
 from mm.training.record import RunRecord
 
 __all__ = [
     "AtomicCheckpointIO",
     "BestCheckpoint",
     "LastCheckpoint",
+    "Loss",
     "MagnificationModule",
+    "MuonAdam",
+    "PaperLoss",
     "RunRecord",
     "SampleImages",
     "SparingProgressBar",
     "Throughput",
+    "WarmupCosine",
+    "WeightAverage",
 ]

@@ -13,6 +13,9 @@ from PIL import Image
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from mm.errors import InputError
 
 GAP = 4
 """Pixels between two frames of a montage."""
@@ -87,6 +90,48 @@ def _logs(trainer: pl.Trainer, batch_idx: int) -> bool:
     """Say whether the step of this batch is logged; of 0 steps between two, as Lightning has it, none is."""
     between: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     return between > 0 and (batch_idx + 1) % between == 0
+
+
+class WeightAverage(pl.Callback):
+    """Keeps an exponential moving average of the weights, which is validated and exported.
+
+    Early weights are far from good ones, so the decay of step n is (1 + n) / (10 + n) until it reaches
+    ``decay``. The average is the module's ``ema``, a network beside the trained one: a checkpoint holds both,
+    so that a resumed run goes on with the trained weights. Lightning's own callback has no such rise, and
+    leaves the average alone in the checkpoint at the end of a run.
+
+    Args:
+        decay: in (0, 1); None keeps no average.
+
+    Raises:
+        InputError: for a decay out of range.
+    """
+
+    def __init__(self, decay: float | None = None) -> None:
+        if decay is not None and not 0 < decay < 1:
+            raise InputError(f"average.decay must be above 0 and below 1, got {decay}")
+        self.decay = decay
+        self._step = 0
+
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        """Make the average, before a checkpoint is loaded into it."""
+        if self.decay is not None and stage == "fit" and pl_module.ema is None:
+            pl_module.keep_average()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count from the run's step."""
+        self._step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the average after an optimiser step, and before a checkpoint of it is written."""
+        step, before, self._step = trainer.global_step, self._step, trainer.global_step
+        if self.decay is None or step == before:
+            return
+        decay = min(self.decay, (1 + step) / (10 + step))
+        average, weights = (list(net.parameters()) for net in (pl_module.ema, pl_module.network))
+        get_ema_multi_avg_fn(decay)(average, weights, None)
 
 
 class SparingProgressBar(RichProgressBar):

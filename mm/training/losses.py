@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, l1_loss, mse_loss
+from torch.nn.functional import avg_pool2d, l1_loss
+
+from mm.errors import InputError
 
 PAPER_WEIGHT = 0.1
 """λ: the weight of the three terms that keep texture and shape apart (paper, section 3.3)."""
 
 LOG_FLOOR, LOG_SCALE = 0.003, 0.03
-"""Of :func:`log_l1`: the error, in [0, 1] units, below which a sample counts no more, and what makes the
-gradient that of L1 at a usual error (0.027)."""
+"""Error in [0, 1] units below which :func:`log_l1` is nearly linear, and the scale that gives it L1's
+gradient at a usual error (0.027)."""
 
-SQUARE_SCALE = 15.0
-"""Of :func:`mean_square`: what makes its gradient that of L1 at a difference of 1/30."""
+GAIN_WINDOW = 32
+"""Side in px of the windows of :func:`motion_gain_loss`, of which two overlap by half."""
 
-AMPLITUDE_WINDOW = 32
-"""Of :func:`amplitude`: side in px of the windows, of which two overlap by half."""
+GAIN_FLOOR = (0.2 / 255) ** 2
+"""Mean squared change of a window that counts half: a fifth of a grey level, squared."""
 
-AMPLITUDE_FLOOR = (0.2 / 255) ** 2
-"""Of :func:`amplitude`: the mean squared change of a window that counts half: a fifth of a grey level's."""
+GAIN_BLUR = 1.0
+"""σ in px of the Gaussian through which :func:`motion_gain_loss` sees the change."""
 
-AMPLITUDE_BLUR = 1.0
-"""Of :func:`amplitude`: σ in px of the Gaussian through which it looks at the change."""
-
-AMPLITUDE_BANDS = (1.0, 2.0, 4.0)
-"""Of :func:`amplitude_by_band`: σ in px of the Gaussians between which its bands lie, finest first; below the
-last is the coarsest band."""
-
-COARSE_SIDES = (4, 8, 16)
-"""Of :func:`coarse`: sides in px of the squares over which it takes means."""
+GAIN_BANDS = (1.0, 2.0, 4.0)
+"""σ in px of the Gaussians between which the bands lie, finest first; the coarsest band is below the last."""
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 """Side in px and σ in px of the Gaussian window of Wang et al. 2004."""
@@ -45,21 +41,110 @@ SSIM_CONSTANTS = 0.01**2, 0.03**2
 """C₁ and C₂ of Wang et al. 2004, of frames in [0, 1]."""
 
 
-class Representations(NamedTuple):
-    """What the encoder made of the four frames of a training batch, each (B, C, h, w)."""
+class Loss(ABC):
+    """A training loss: terms that a network and a batch give, and their weights.
 
-    texture_a: Tensor
-    """V_a: texture of the reference frame."""
-    texture_b_perturbed: Tensor
-    """V′_b: texture of the moved frame in changed colours."""
-    texture_y_perturbed: Tensor
-    """V′_Y: texture of the magnified frame in the same changed colours."""
-    texture_b: Tensor
-    """V_b: texture of the moved frame."""
-    shape_b: Tensor
-    """M_b: shape of the moved frame."""
-    shape_b_perturbed: Tensor
-    """M′_b: shape of the moved frame in changed colours."""
+    Attributes:
+        weights: weight of each term by name, in the order in which they are added; a term without a weight,
+            or with the weight 0, is logged only.
+        names: of all terms, as they are logged.
+        inputs: names of the batch's entries that the terms read.
+    """
+
+    weights: dict[str, float]
+    names: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+    @abstractmethod
+    def __call__(self, network: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the network on a batch.
+
+        Args:
+            network: the network that is trained.
+            batch: what the synthesizer rendered (:meth:`mm.synthesis.Synthesizer.forward`).
+
+        Returns:
+            each of ``names``, unweighted, as a float32 scalar: a mean over samples.
+        """
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Return the weighted sum of the terms."""
+        weighted = [weight * terms[name] for name, weight in self.weights.items() if weight]
+        return torch.stack(weighted).sum()
+
+
+class PaperLoss(Loss):
+    """L1(Y, Ŷ) + λ (L1(V_a, V_b) + L1(V′_b, V′_Y) + L1(M_b, M′_b)) of Oh et al. 2018, section 3.2.
+
+    V is the texture and M the shape that the encoder gives; a prime marks frames in changed colours.
+
+    Args:
+        weight: λ of the three terms on texture and shape. At 0 they are not computed, and two of the four
+            frames are not encoded.
+        image: "l1" with the true magnified frame (the paper), or "log", which takes every sample's error
+            relative to itself (:func:`log_l1`).
+        ssim: weight of :func:`ssim_loss`; 0 in the paper.
+        motion_gain: weight of :func:`motion_gain_loss`; 0 in the paper.
+        by_band: whether to take ``motion_gain`` in each band of spatial frequency.
+
+    Raises:
+        InputError: for a value out of range.
+    """
+
+    def __init__(
+        self,
+        weight: float = PAPER_WEIGHT,
+        image: Literal["l1", "log"] = "l1",
+        ssim: float = 0.0,
+        motion_gain: float = 0.0,
+        by_band: bool = False,
+    ) -> None:
+        for name, value in {"weight": weight, "ssim": ssim, "motion_gain": motion_gain}.items():
+            if not value >= 0:
+                raise InputError(f"model.loss.{name} must be at least 0, got {value:g}")
+        if image not in ("l1", "log"):
+            raise InputError(f"model.loss.image must be l1 or log, got {image!r}")
+        if by_band and not motion_gain:
+            raise InputError("model.loss.by_band needs a weight: give model.loss.motion_gain too")
+        self.by_band = by_band
+        self.weights = {
+            "image": float(image == "l1"),
+            "image_log": float(image == "log"),
+            "ssim": ssim,
+            "motion_gain": motion_gain,
+            "texture": weight,
+            "texture_perturbed": weight,
+            "shape": weight,
+        }
+        # L1 is logged whatever is trained on, so that runs compare.
+        self.names = ("image", *(name for name, value in self.weights.items() if value and name != "image"))
+        self._frames = ("xa", "xb", "xb_perturbed", "y_perturbed") if weight else ("xa", "xb")
+        self.inputs = (*self._frames, "y", "factor", *(("change",) if motion_gain else ()))
+
+    def __call__(self, network: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Loss.__call__`; ``network`` is a :class:`~mm.networks.MagnificationNetwork`."""
+        factor, target = batch["factor"], batch["y"]
+        count = len(factor)
+        # One batch for the encoder. No term looks at the shape of y_perturbed.
+        four = torch.cat([batch[name] for name in self._frames])
+        texture, shape = network.encode(four, min(len(four), 3 * count))
+        textures, shapes = texture.split(count), shape.split(count)
+        magnified = network.manipulate(shapes[0], shapes[1], factor)
+        prediction = network.decode(textures[1], magnified, (target.shape[-2], target.shape[-1]))
+        terms = {"image": l1(prediction, target)}
+        if self.weights["image_log"]:
+            terms["image_log"] = log_l1(prediction, target)
+        if self.weights["ssim"]:
+            terms["ssim"] = ssim_loss(prediction, target)
+        if self.weights["motion_gain"]:
+            frames = prediction, target, batch["xa"], batch["change"]
+            terms["motion_gain"] = motion_gain_loss(*frames, by_band=self.by_band)
+        if self.weights["texture"]:
+            # Motion must not enter the texture, in either colours; colour must not enter the shape.
+            terms["texture"] = l1(textures[0], textures[1])
+            terms["texture_perturbed"] = l1(textures[2], textures[3])
+            terms["shape"] = l1(shapes[1], shapes[2])
+        return terms
 
 
 def l1(one: Tensor, other: Tensor) -> Tensor:
@@ -71,36 +156,11 @@ def l1(one: Tensor, other: Tensor) -> Tensor:
     return l1_loss(one.float(), other.float())
 
 
-def loss_terms(prediction: Tensor, target: Tensor, features: Representations | None) -> dict[str, Tensor]:
-    """Return each term of the loss, unweighted, under its name.
-
-    Args:
-        prediction: Ŷ, the network's magnified frame, (B, 3, H, W), unclamped.
-        target: Y, the true magnified frame, (B, 3, H, W) in [0, 1].
-        features: the encoder's outputs, or None for the image's term alone.
-
-    Returns:
-        ``image`` = L1(Y, Ŷ); ``texture`` = L1(V_a, V_b): motion must not enter the texture;
-        ``texture_perturbed`` = L1(V′_b, V′_Y): the same for the magnified motion, in other colours;
-        ``shape`` = L1(M_b, M′_b): colour must not enter the shape; the last three only with ``features``.
-        Float32 scalars.
-    """
-    image = {"image": l1(prediction, target)}
-    if features is None:
-        return image
-    return image | {
-        "texture": l1(features.texture_a, features.texture_b),
-        "texture_perturbed": l1(features.texture_b_perturbed, features.texture_y_perturbed),
-        "shape": l1(features.shape_b, features.shape_b_perturbed),
-    }
-
-
 def log_l1(prediction: Tensor, target: Tensor) -> Tensor:
     """Return the mean over samples of ``LOG_SCALE`` · log(1 + e / ``LOG_FLOOR``), e a sample's own L1.
 
-    Under L1 a noisy sample that should move far weighs fifty times one that should move by a fifth of a
-    pixel: the network learns to leave small motions alone. Here a tenth less error counts about as much in
-    either.
+    Under L1 a noisy sample that should move far weighs fifty times one that should move by 0.2 px, and the
+    network learns to leave small motions alone. Here a tenth less error counts about the same in both.
 
     Args:
         prediction: Ŷ, (B, 3, H, W), unclamped.
@@ -110,19 +170,7 @@ def log_l1(prediction: Tensor, target: Tensor) -> Tensor:
     return LOG_SCALE * torch.log1p(errors / LOG_FLOOR).mean()
 
 
-def mean_square(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return ``SQUARE_SCALE`` times the mean squared difference, as a float32 scalar: for ablations.
-
-    Where the motion cannot be told, L1's best answer is the median of what may be, this one's the mean.
-
-    Args:
-        prediction: Ŷ, (B, 3, H, W), unclamped.
-        target: Y, of the same shape, in [0, 1].
-    """
-    return SQUARE_SCALE * mse_loss(prediction.float(), target.float())
-
-
-def structure(prediction: Tensor, target: Tensor) -> Tensor:
+def ssim_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Return 1 − SSIM (Wang et al. 2004), the mean over samples, channels and pixels, as a float32 scalar.
 
     L1 takes a blurred edge for nearly right; this does not. Beside L1 as in Zhao et al., "Loss Functions for
@@ -145,84 +193,60 @@ def structure(prediction: Tensor, target: Tensor) -> Tensor:
     return 1 - (alike / each).mean()
 
 
-def coarse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the L1 of means over squares of 4, 8 and 16 px, as a float32 scalar: for ablations.
+def motion_gain_loss(
+    prediction: Tensor, target: Tensor, reference: Tensor, change: Tensor, by_band: bool = False
+) -> Tensor:
+    """Return the mean error |g − 1| in how far small motions are moved, as a float32 scalar.
 
-    Where something is shown some pixels away from where it should be, its fine detail is as wrong there as
-    anywhere else nearby, and says nothing of the way back; what is larger than the error does. Far motion is
-    shown no farther for it all the same (``experiments/ablations/RESULTS.md``).
+    In a window, with c the true change, c̄ its blur and e = Ŷ − Y, ``1 + ⟨e, c̄⟩ / ⟨c, c̄⟩`` is the part of the
+    change that the output shows. Where the change is small against the picture's contrast, that part is the
+    gain g of the motion. The blur leaves out the finest detail, which a network at half the resolution cannot
+    show: without it, all other detail had to move too far to make up (``mm evaluate frequency``).
 
-    Args:
-        prediction: Ŷ, (B, 3, H, W), unclamped.
-        target: Y, of the same shape, in [0, 1]. Of a side that is no multiple of a square's, the last pixels
-            are in none.
+    A distance between pictures prefers a motion that is too short to one that may be wrong, so faint motion
+    is moved too little in every sample alike. A window's g averages a thousand pixels: it shows that bias
+    without their scatter.
 
-    Returns:
-        The mean over the three sizes of squares.
-    """
-    error = prediction.float() - target.float()
-    sides = [min(side, *error.shape[-2:]) for side in COARSE_SIDES]
-    return torch.stack([avg_pool2d(error, side).abs().mean() for side in sides]).mean()
-
-
-def amplitude(prediction: Tensor, target: Tensor, reference: Tensor, change: Tensor) -> Tensor:
-    """Return how far the change that was made is from the change that should have been, along the latter.
-
-    In a window, with c the true change, c̄ the same blurred and e = Ŷ − Y, ``1 + ⟨e, c̄⟩ / ⟨c, c̄⟩`` is the part
-    of the change that the output shows; where that is small against the picture's own contrast it is the gain
-    g of the motion. It is blurred because a network that works at half the resolution cannot show the change
-    of the finest detail: with c in place of c̄, all else in a sharp frame had to move too far to make up for
-    that (``mm evaluate frequency``).
-
-    A distance between pictures prefers a motion that is too short to one that may be wrong, so what is hard
-    to see is moved too little in every sample alike. A window's g averages over a thousand pixels: their
-    scatter is gone, and what is left is that bias.
+    By bands, each band of spatial frequency is held to 1 alone. Over the whole change, coarse detail that
+    moves too far makes up for fine detail that moves too little (0.02 px × 10: by a fifth).
 
     Args:
         prediction: Ŷ, (B, 3, H, W), unclamped.
         target: Y, of the same shape, in [0, 1].
         reference: X_a, of the same shape, as the network saw it.
         change: c = Y − X_a, of the same shape, before noise was added to either.
+        by_band: take the mean over the bands between ``GAIN_BANDS``; each has the share of the noise that
+            white noise has in it.
 
     Returns:
-        The sum of ``w · |g − 1|``, at most 2 a window, over the windows' number, as a float32 scalar. w is 1
-        but for windows where the change comes near the contrast, for then motion is not in proportion to
-        change; for those into which only the blur of a neighbour's change reaches; and where the blurred
-        change is below the reference's noise or below ``AMPLITUDE_FLOOR``, for then it is hard to see or
-        there is none. Of that noise no blur is taken, so the term lets go of a change well before it is lost.
-        Of a frame whose side is no multiple of half a window, the last pixels are in none.
+        The mean over windows of ``w · |g − 1|``, at most 2 a window. The weight w is below 1 where the change
+        comes near the contrast (motion is then not in proportion to change), where only the blur of a
+        neighbour's change reaches, and where the change is below the noise or ``GAIN_FLOOR``. Pixels beyond
+        the last full window are ignored.
     """
     target, change = target.float(), change.float()
-    # Of the whole change: fine detail that moves by its own period is as far from proportion as coarse.
-    parts = [_Part(_blurred(change, AMPLITUDE_BLUR), change, target, 1.0)]
-    return _missed(prediction, target, reference, change, parts)
-
-
-def amplitude_by_band(prediction: Tensor, target: Tensor, reference: Tensor, change: Tensor) -> Tensor:
-    """Return :func:`amplitude`, the mean of it over bands of spatial frequency.
-
-    Over all of the change at once, coarse detail that moves too far makes up for fine detail that moves too
-    little: one network moved the coarsest by a fifth too far at 0.02 px × 10 (``mm evaluate frequency``).
-    Here each band is held to 1 by itself.
-
-    Args:
-        prediction: Ŷ, (B, 3, H, W), unclamped.
-        target: Y, of the same shape, in [0, 1].
-        reference: X_a, of the same shape, as the network saw it.
-        change: c = Y − X_a, of the same shape, before noise was added to either.
-
-    Returns:
-        As of :func:`amplitude`, where change and contrast are the band's; of the noise a band has a share
-        that falls with the square of its scale, as white noise's power does. A float32 scalar.
-    """
-    target, change = target.float(), change.float()
-    bands = zip(_bands(change), _bands(target), _white_shares(), strict=True)
-    parts = [_Part(part, part, picture, share) for part, picture, share in bands]
-    return _missed(prediction, target, reference, change, parts)
+    if by_band:
+        bands = zip(_bands(change), _bands(target), _white_shares(), strict=True)
+        parts = [_Part(part, part, picture, share) for part, picture, share in bands]
+    else:
+        # Proportion is judged by the whole change: fine detail that moves by its period is out of it too.
+        parts = [_Part(_blurred(change, GAIN_BLUR), change, target, 1.0)]
+    windows = _windows(target)
+    # The noise of the reference, and of a target that has any. It is not blurred, so the term lets go of a
+    # change well before it is lost.
+    noise = windows((target - change - reference.float()).square())
+    error = prediction.float() - target
+    terms = []
+    for part in parts:
+        floor = GAIN_FLOOR * part.share
+        own, along = _along(error, change, part.along, windows, noise * part.share + floor)
+        small = _small(part.change, part.picture, windows, floor)
+        terms.append((own * small * along.abs().clamp_max(2)).mean())
+    return torch.stack(terms).mean()
 
 
 class _Part(NamedTuple):
-    """A part of the change, what tells whether it is small, and its share of white noise."""
+    """A part of the change, the change and picture that decide whether it is small, its share of noise."""
 
     along: Tensor
     change: Tensor
@@ -230,38 +254,21 @@ class _Part(NamedTuple):
     share: float
 
 
-def _missed(
-    prediction: Tensor, target: Tensor, reference: Tensor, change: Tensor, parts: list[_Part]
-) -> Tensor:
-    """Return the mean over parts of ``w · |g − 1|`` of the windows; ``target`` and ``change`` are float32."""
-    windows = _windows(target)
-    # Of the reference, and of a target that has any.
-    noise = windows((target - change - reference.float()).square())
-    error = prediction.float() - target
-    terms = []
-    for part in parts:
-        floor = AMPLITUDE_FLOOR * part.share
-        own, along = _along(error, change, part.along, windows, noise * part.share + floor)
-        small = _small(part.change, part.picture, windows, floor)
-        terms.append((own * small * along.abs().clamp_max(2)).mean())
-    return torch.stack(terms).mean()
-
-
 Windows = Callable[[Tensor], Tensor]
 
 
 def _windows(frames: Tensor) -> Windows:
-    """Return what takes the means over windows, (B, C, H, W) to (B, h, w)."""
-    side = min(AMPLITUDE_WINDOW, *frames.shape[-2:])
+    """Return the function that takes means over windows, (B, C, H, W) to (B, h, w)."""
+    side = min(GAIN_WINDOW, *frames.shape[-2:])
     return lambda values: avg_pool2d(values, side, max(1, side // 2)).mean(dim=1)
 
 
 def _along(
     error: Tensor, change: Tensor, part: Tensor, windows: Windows, floor: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return each window's share of the part of the change that is its own, and g − 1 along that part."""
-    # Into a window whose own change is little the blur brings a neighbour's; ⟨c, c̄⟩ is then below ⟨c̄, c̄⟩, or
-    # even negative. Such a window counts by the share of it that is its own. Elsewhere that is all.
+    """Return each window's own share of that part of the change, and g − 1 along the part."""
+    # The blur brings a neighbour's change into a window with little change; ⟨c, c̄⟩ is then below ⟨c̄, c̄⟩, or
+    # even negative. Such a window counts by its own share; elsewhere that share is 1.
     within, power = windows(change * part).clamp_min(0), windows(part.square())
     power = power.maximum(within)
     return within / power.clamp_min(1e-12), windows(error * part) / (power + floor)
@@ -281,47 +288,16 @@ def _blurred(frames: Tensor, sigma: float) -> Tensor:
 
 
 def _bands(frames: Tensor) -> list[Tensor]:
-    """Return what lies between the blurs of ``AMPLITUDE_BANDS``, finest first, and what is below the last."""
-    blurred = [_blurred(frames, sigma) for sigma in AMPLITUDE_BANDS]
+    """Return the bands between the blurs of ``GAIN_BANDS``, finest first, and the last blur."""
+    blurred = [_blurred(frames, sigma) for sigma in GAIN_BANDS]
     return [fine - coarse for fine, coarse in pairwise(blurred)] + blurred[-1:]
 
 
 def _white_shares() -> list[float]:
-    """Return each band's share of the noise that :func:`amplitude` reckons with: they sum to 1.
+    """Return each band's share of white noise; the shares sum to 1.
 
-    1/σ² is the power that a Gaussian leaves of white noise. Its differences stand for the bands' own, which
-    would be 0.44, 0.11 and 0.07 of what the first one leaves.
+    A Gaussian leaves 1/σ² of white noise's power. The differences of these stand for the bands' own shares,
+    which are 0.44, 0.11 and 0.07 of what the first Gaussian leaves.
     """
-    density = [(AMPLITUDE_BANDS[0] / sigma) ** 2 for sigma in AMPLITUDE_BANDS]
+    density = [(GAIN_BANDS[0] / sigma) ** 2 for sigma in GAIN_BANDS]
     return [fine - coarse for fine, coarse in pairwise([*density, 0.0])]
-
-
-_OF_THE_IMAGE = ("image", "image_log", "image_square", "structure", "amplitude", "coarse")
-
-
-def total_loss(
-    terms: dict[str, Tensor],
-    weight: float = PAPER_WEIGHT,
-    ssim_weight: float = 0.0,
-    amplitude_weight: float = 0.0,
-    coarse_weight: float = 0.0,
-) -> Tensor:
-    """Return the weighted sum of the terms of the loss.
-
-    Args:
-        terms: of :func:`loss_terms`; ``image_log`` or ``image_square``, which then takes the place of
-            ``image``; ``structure``, ``amplitude`` and ``coarse`` where those have a weight.
-        weight: the paper's λ, of the terms of the representations.
-        ssim_weight: of ``structure``; 0 in the paper.
-        amplitude_weight: of ``amplitude``; 0 in the paper.
-        coarse_weight: of ``coarse``; 0 in the paper.
-    """
-    loss = terms.get("image_log", terms.get("image_square", terms["image"]))
-    if ssim_weight:
-        loss = loss + ssim_weight * terms["structure"]
-    if amplitude_weight:
-        loss = loss + amplitude_weight * terms["amplitude"]
-    if coarse_weight:
-        loss = loss + coarse_weight * terms["coarse"]
-    others = [value for name, value in terms.items() if name not in _OF_THE_IMAGE]
-    return loss + weight * torch.stack(others).sum() if others else loss

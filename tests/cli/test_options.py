@@ -21,7 +21,7 @@ def refuse(capsys: pytest.CaptureFixture[str], *options: str) -> str:
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("model.loss_wieght", "model.loss_weight"),
+        ("model.gain_sample", "model.gain_samples"),
         ("trainer.max_step", "trainer.max_steps"),
         ("throughput.second", "throughput.seconds"),
         ("seed_everythin", "seed_everything"),
@@ -96,21 +96,14 @@ def test_a_parameter_of_a_class(
 
 def test_in_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
-    file.write_text("model:\n  learning_rte: 0.1\n")
+    file.write_text("model:\n  chanels_last: true\n")
     said = refuse(capsys, "--config", str(file))
-    assert said == "mm fit has no option 'model.learning_rte'; did you mean 'model.learning_rate'?"
+    assert said == "mm fit has no option 'model.chanels_last'; did you mean 'model.channels_last'?"
     file.write_text("data:\n  class_path: mm.data.MixedDataModule\n  init_args:\n    batch_sze: 3\n")
     said = refuse(capsys, "--config", str(file))
     assert said.startswith("mm.data.MixedDataModule has no parameter 'batch_sze'; did you mean 'batch_size'?")
 
 
-def test_terms_of_frames_that_are_not_rendered(capsys: pytest.CaptureFixture[str]) -> None:
-    unseen = "--data.synthesizer.init_args.perturbed=false"
-    said = refuse(capsys, unseen, "--model.loss_weight=0.2")
-    assert said == (
-        "the terms of model.loss_weight 0.2 look at frames that are not rendered; set "
-        "data.synthesizer.init_args.perturbed to true, or model.loss_weight to 0"
-    )
 
 
 @pytest.mark.parametrize(

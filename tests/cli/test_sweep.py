@@ -23,7 +23,7 @@ SWEEP: dict[str, Any] = {
     "method": "random",
     "metric": {"name": "val/score", "goal": "maximize"},
     "parameters": {
-        "model.loss_weight": {"distribution": "log_uniform_values", "min": 0.01, "max": 1.0},
+        "model.loss.weight": {"distribution": "log_uniform_values", "min": 0.01, "max": 1.0},
     },
     "command": ["${env}", "${interpreter}", "-m", "mm", "fit", "--config", str(SMOKE), "${args}"],
 }
@@ -32,7 +32,7 @@ SWEEP: dict[str, Any] = {
 STAND_IN = r"""#!/bin/sh
 for word; do case "$word" in
     --trainer.default_root_dir=*) root=${word#*=} ;;
-    --model.loss_weight=*) weight=${word#*=} ;;
+    --model.loss.weight=*) weight=${word#*=} ;;
     --ckpt_path=*) resumed=1 ;;
 esac; done
 here=$(dirname "$0")
@@ -105,7 +105,7 @@ def test_trials_have_their_values_and_the_best_is_shown(place: Place):
         assert {name: row[name] for name in values} == {name: str(value) for name, value in values.items()}
         assert (row["trial"], row["status"], row["error"]) == (str(trial), "finished", "")
         # The best value that was logged, not the last.
-        assert float(row["val/score"]) == values["model.loss_weight"]
+        assert float(row["val/score"]) == values["model.loss.weight"]
     assert len(place.table) == 4
     best = max(place.table, key=lambda row: float(row["val/score"]))
     first = next(line for line in said if line.startswith("│"))
@@ -135,7 +135,7 @@ def test_a_trial_that_was_interrupted_goes_on_from_its_checkpoint(place: Place):
 
 
 def test_a_failed_trial_ends_nothing_and_says_why(place: Place):
-    weights = [trial_values(read_sweep(place.file), "random", 0, n)["model.loss_weight"] for n in range(4)]
+    weights = [trial_values(read_sweep(place.file), "random", 0, n)["model.loss.weight"] for n in range(4)]
     (place.folder / "fails").write_text(repr(sorted(weights)[1]))
     code, said, _ = place.run("--count", 4)
     assert code == 0
@@ -161,11 +161,11 @@ def test_when_none_finishes_the_exit_code_says_so(place: Place):
 
 
 def test_a_grid_is_run_whole(place: Place):
-    place.write(method="grid", parameters={"model.loss_weight": {"values": [0.1, 0.3, 0.2]}})
+    place.write(method="grid", parameters={"model.loss.weight": {"values": [0.1, 0.3, 0.2]}})
     code, said, _ = place.run("--count", 7)
     assert code == 0
     assert said[0] == f"the grid of {place.file} has 3 trials, not 7"
-    assert [row["model.loss_weight"] for row in place.table] == ["0.1", "0.3", "0.2"]
+    assert [row["model.loss.weight"] for row in place.table] == ["0.1", "0.3", "0.2"]
 
 
 def test_bayes_is_the_servers_and_its_parameters_can_be_drawn_at_random(place: Place):
@@ -214,17 +214,17 @@ def test_real_trainings_one_of_which_fails(tmp_path: Path, capsys: pytest.Captur
 
 class TestBadInput:
     def test_a_misspelt_parameter(self, place: Place) -> None:
-        place.write(parameters={"model.loss_wieght": {"value": 0.1}})
+        place.write(parameters={"model.loss.wieght": {"value": 0.1}})
         line = place.refuse("--count", 1)
         assert (
-            f"{place.file}: mm fit has no option 'model.loss_wieght'; did you mean 'model.loss_weight'?"
+            f"{place.file}: mm fit has no option 'model.loss.wieght'; did you mean 'model.loss.weight'?"
             in line
         )
         assert place.starts == []
 
     def test_a_misspelt_parameter_deep_inside(self, place: Place) -> None:
         name = "data.synthesizer.init_args.limits.distribtion"
-        place.write(parameters={"model.loss_weight": {"value": 0.1}, name: {"values": ["uniform"]}})
+        place.write(parameters={"model.loss.weight": {"value": 0.1}, name: {"values": ["uniform"]}})
         line = place.refuse("--count", 1)
         assert f"no option {name!r}; did you mean 'data.synthesizer.limits.distribution'?" in line
 
@@ -252,47 +252,7 @@ class TestBadInput:
         assert "train/loss" in line
         assert "for sharp, blurred, background, static, objects" in line
 
-    @pytest.mark.parametrize(
-        ("term", "option", "value", "off"),
-        [
-            ("image_log", "image_loss", "log", "l1"),
-            ("image_square", "image_loss", "square", "l1"),
-            ("structure", "ssim_weight", 0.2, 0.0),
-            ("amplitude", "amplitude_weight", 0.2, 0.0),
-            ("coarse", "coarse_weight", 0.2, 0.0),
-        ],
-    )
-    def test_a_term_of_another_loss(
-        self, place: Place, term: str, option: str, value: str | float, off: str | float
-    ) -> None:
-        """Logged where an option or the sweep sets that loss, and nowhere else."""
-        metric = {"name": f"train/{term}", "goal": "minimize"}
-        place.write(metric=metric)
-        assert f"no run logs the metric 'train/{term}'" in place.refuse("--count", 1)
-        sweep = read_sweep(place.file)
-        check_metric(sweep, check_runs(sweep, {"model.loss_weight": 0.1}, [f"--model.{option}={value}"]))
-        # Whatever the first trial draws.
-        drawn: list[dict[str, object]] = [{"values": [value]}]
-        if option != "image_loss":
-            drawn.append({"min": 0.0, "max": float(value)})
-        for values in drawn:
-            place.write(metric=metric, parameters={f"model.{option}": values})
-            check_metric(read_sweep(place.file), build(["--config", str(SMOKE)], run=False))
-        place.write(metric=metric, parameters={f"model.{option}": {"values": [off, value]}})
-        assert f"trials with model.{option} {off} do not log the metric" in place.refuse("--count", 1)
-        place.write(metric=metric, parameters={f"model.{option}": {"values": [off]}})
-        assert f"no run logs the metric 'train/{term}'" in place.refuse("--count", 1)
 
-    def test_a_term_that_the_loss_weight_takes_away(self, place: Place) -> None:
-        metric = {"name": "train/texture", "goal": "minimize"}
-        place.write(metric=metric, parameters={"model.loss_weight": {"values": [0.1, 0.2]}})
-        sweep = read_sweep(place.file)
-        check_metric(sweep, check_runs(sweep, {"model.loss_weight": 0.1}, []))
-        place.write(metric=metric, parameters={"model.loss_weight": {"values": [0.0, 0.1]}})
-        said = "trials with model.loss_weight 0.0 do not log the metric 'train/texture'"
-        assert said in place.refuse("--count", 1)
-        place.write(metric=metric, parameters={"model.loss_weight": {"values": [0.0]}})
-        assert "no run logs the metric 'train/texture'" in place.refuse("--count", 1)
 
     def test_a_gain_where_nothing_moves_is_logged_by_nothing(self, place: Place) -> None:
         place.write(metric={"name": "val/static/gain", "goal": "maximize"})
@@ -311,10 +271,10 @@ class TestBadInput:
             (("--count", 1, "--jobs", 0), "--jobs must be at least 1, got 0"),
             (("--count", 1, "--seed", -1), "--seed must be at least 0, got -1"),
             ((), "how many trials? --count N"),
-            (("--method", "grid"), "a grid needs values, and 'model.loss_weight' is log_uniform_values"),
+            (("--method", "grid"), "a grid needs values, and 'model.loss.weight' is log_uniform_values"),
             (("--count", 1, "--fit", "--trainer.default_root_dir=x"), "gives each trial its own folder"),
             (("--count", 1, "--fit", "--ckpt_path", "last"), "gives each trial its own folder"),
-            (("--count", 1, "--fit", "--model.loss_weight=1"), "draws model.loss_weight; take it out of one"),
+            (("--count", 1, "--fit", "--model.loss.weight=1"), "draws model.loss.weight; take it out of one"),
         ],
     )
     def test_options(self, place: Place, options: tuple[object, ...], says: str) -> None:
@@ -338,7 +298,7 @@ class TestBadInput:
             (lambda: place.run("--count", 1, "--fit", "--trainer.max_steps=4"), "fit is"),
             (
                 lambda: (
-                    place.write(method="grid", parameters={"model.loss_weight": {"value": 1}}),
+                    place.write(method="grid", parameters={"model.loss.weight": {"value": 1}}),
                     place.run("--count", 1),
                 )[1],
                 "method and parameters are",

@@ -78,7 +78,7 @@ def test_two_short_trainings_end_in_a_table(script, monkeypatch, tmp_path, capfd
     smoke = yaml.safe_load((FOLDER.parent / "smoke.yaml").read_text())
     smoke["trainer"] |= {"limit_val_batches": 0, "max_steps": 2}
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(smoke))
-    (tmp_path / "lambda-0.yaml").write_text("model: {loss_weight: 0.0}\n")
+    (tmp_path / "lambda-0.yaml").write_text("model: {loss: {weight: 0.0}}\n")
     monkeypatch.setattr(script, "HERE", tmp_path)
     monkeypatch.setattr(script, "MOTIONS", "1")
     monkeypatch.setattr(script, "NOISES", "1")

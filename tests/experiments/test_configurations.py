@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from mm.cli.fit import MagnificationCLI, build
@@ -53,14 +54,15 @@ def test_configuration_makes_a_run(path, tmp_path):
 def test_paper(tmp_path):
     """The numbers of Oh et al. 2018, section 3.3 and section 4, written out again."""
     cli = made(FOLDER / "paper.yaml", tmp_path)
-    options = cli.model.hparams
-    assert options["learning_rate"] == 1e-4
-    assert tuple(options["betas"]) == (0.9, 0.999)
-    assert options["weight_decay"] == 0
-    assert options["loss_weight"] == 0.1
-    assert options["schedule"] == "constant"
-    assert options["warmup_steps"] == 0
-    assert options["network_config"]["manipulator"] == "nonlinear"
+    optimizer = cli.model.configure_optimizers()
+    assert isinstance(optimizer, torch.optim.Adam)
+    options = optimizer.param_groups[0]
+    assert (options["lr"], tuple(options["betas"]), options["weight_decay"]) == (1e-4, (0.9, 0.999), 0)
+    terms = ("image", "texture", "texture_perturbed", "shape")
+    assert {name: cli.model.loss.weights[name] for name in cli.model.loss.names} == dict(
+        zip(terms, (1, 0.1, 0.1, 0.1), strict=True)
+    )
+    assert cli.model.network.config.manipulator == "nonlinear"
     data = cli.datamodule
     assert data.batch_size == 4
     assert data.samples_per_epoch == 5 * 20_000
@@ -79,9 +81,9 @@ def test_any_value_can_be_given_on_the_command_line(tmp_path):
     cli = made(
         FOLDER / "small.yaml",
         tmp_path,
-        "--model.network_config.manipulator=linear",
-        "--data.synthesizer.init_args.height=64",
-        "--data.synthesizer.init_args.limits.max_factor=20",
+        "--model.network.manipulator=linear",
+        "--data.synthesizer.height=64",
+        "--data.synthesizer.limits.max_factor=20",
         "--trainer.max_steps=7",
         "--last_checkpoint.minutes=1.5",
     )
@@ -96,7 +98,7 @@ def test_a_subset_may_have_limits_of_its_own(tmp_path):
     """In a configuration, and in the copy of it that a run keeps."""
     far = "{name: far, noise: [0.0, 0.5], limits: {max_magnified: 40.0, max_factor: 20.0}}"
     options = (
-        f"--data.synthesizer.init_args.subsets=[{{name: sharp, noise: null}}, {far}]",
+        f"--data.synthesizer.subsets=[{{name: sharp, noise: null}}, {far}]",
         "--data.subsets={sharp: 1, far: 1}",
     )
     for name in ("first", "second"):
@@ -111,7 +113,7 @@ def test_a_subset_may_have_limits_of_its_own(tmp_path):
         assert limits.max_motion == synthesizer.limits.max_motion != MotionLimits().max_motion
         assert cli.datamodule.synthesizer.geometry.margin >= 40
         kept = yaml.safe_load(cli.parser.dump(cli.config))["data"]["init_args"]["synthesizer"]["init_args"]
-        options = (f"--data.synthesizer.init_args.subsets={json.dumps(kept['subsets'])}", *options[1:])
+        options = (f"--data.synthesizer.subsets={json.dumps(kept['subsets'])}", *options[1:])
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

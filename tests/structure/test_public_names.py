@@ -11,7 +11,15 @@ from mm.cli.main import COMMANDS
 
 PUBLIC = {
     "mm": {"InputError", "__version__", "load", "magnify"},
-    "mm.networks": {"MagnificationNetwork", "NetworkConfig", "load", "save"},
+    "mm.networks": {
+        "MagnificationNetwork",
+        "NetworkConfig",
+        "build",
+        "config_from_dict",
+        "config_to_dict",
+        "load",
+        "save",
+    },
     "mm.synthesis": {
         "SUBSETS",
         "Elastic",
@@ -86,11 +94,16 @@ PUBLIC = {
         "AtomicCheckpointIO",
         "BestCheckpoint",
         "LastCheckpoint",
+        "Loss",
         "MagnificationModule",
+        "MuonAdam",
+        "PaperLoss",
         "RunRecord",
         "SampleImages",
         "SparingProgressBar",
         "Throughput",
+        "WarmupCosine",
+        "WeightAverage",
     },
 }
 PUBLIC_COMMANDS = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import pytorch_lightning as pl
 import torch
 
-from mm.errors import InputError
 from mm.training import MagnificationModule
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*GPU available.*")
@@ -51,7 +51,12 @@ def runs(data, tiny, trainer) -> dict[tuple[str, int], Watch]:
                     limit_val_batches=0,
                     callbacks=[watch],
                 )
-                run.fit(MagnificationModule(tiny, learning_rate=3e-3, channels_last=True), data())
+                run.fit(
+                    MagnificationModule(
+                        tiny, optimizer=partial(torch.optim.Adam, lr=3e-3), channels_last=True
+                    ),
+                    data(),
+                )
                 _RUNS[precision, seed] = watch
     return _RUNS
 
@@ -82,40 +87,3 @@ def test_bf16_ends_where_32_bit_ends(runs) -> None:
     assert abs(mean["bf16-mixed"] - mean["32-true"]) < noise
     # They are not the same training under two names.
     assert runs["bf16-mixed", 0].losses != runs["32-true", 0].losses
-
-
-class Clipped(pl.Callback):
-    """Keeps the gradients' norms as the optimiser saw them."""
-
-    def __init__(self) -> None:
-        self.norms: list[float] = []
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        gradients = [parameter.grad for parameter in pl_module.network.parameters()]
-        self.norms.append(float(torch.stack([gradient.norm() for gradient in gradients]).norm()))
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_the_fused_optimiser_clips_and_ends_where_the_plain_one_does(data, trainer, tiny, precision) -> None:
-    ends = {}
-    for fused in (False, True):
-        pl.seed_everything(0)
-        module, clipped = MagnificationModule(tiny, learning_rate=1e-3, fused=fused), Clipped()
-        run = trainer(
-            precision=precision, max_steps=4, gradient_clip_val=1e-3, limit_val_batches=0, callbacks=[clipped]
-        )
-        run.fit(module, data())
-        assert clipped.norms == pytest.approx([1e-3] * 4, rel=1e-3)
-        ends[fused] = module.network.state_dict()
-    for name, value in ends[True].items():
-        torch.testing.assert_close(value, ends[False][name], rtol=1e-4, atol=1e-5)
-
-
-def test_the_fused_optimiser_does_not_clip_scaled_gradients(data, trainer, tiny) -> None:
-    module = MagnificationModule(tiny, fused=True)
-    run = trainer(max_steps=1, gradient_clip_val=1.0, limit_val_batches=0)
-    run.precision_plugin.scaler = object()
-    with pytest.raises(
-        InputError, match=r"cannot be joined with trainer.gradient_clip_val under .* 16-mixed"
-    ):
-        run.fit(module, data())

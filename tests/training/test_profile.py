@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from mm.errors import InputError
-from mm.training import MagnificationModule
+from mm.training import MagnificationModule, WarmupCosine
 from mm.training.profile import PARTS, StepProfiler, peak_memory
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*GPU available.*")
@@ -109,7 +109,7 @@ def test_lightning_announces_every_part(data, trainer, tiny) -> None:
 
     profiler = StepProfiler(steps=2, warmup=1, clock=Stamps())
     run = trainer(max_steps=profiler.trainer_steps, limit_val_batches=0, max_epochs=-1, profiler=profiler)
-    run.fit(MagnificationModule(tiny, schedule="cosine", ema_decay=0.9), Rendering(count=8))
+    run.fit(MagnificationModule(tiny, lr_scheduler=WarmupCosine), Rendering(count=8))
     times = profiler.result()
     assert all(seconds > 0 for seconds in times.parts.values()), times.parts
     # Nothing is read while a step is timed as a whole.

@@ -1,14 +1,18 @@
-"""Muon for convolutions: orthogonalised momentum, beside Adam for what is no hidden matrix."""
+"""Muon for convolutions, and the learning rate over the steps of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
-# Of Jordan et al., "Muon" (2024): five steps take all singular values from (0.003, 1] to about 0.7–1.2.
+from mm.errors import InputError
+
+# Jordan et al., "Muon" (2024): five steps take all singular values from (0.003, 1] to about 0.7–1.2.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
 # Makes the root mean square of an orthogonal update that of a typical step of Adam (Liu et al., "Muon is
@@ -30,14 +34,15 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return x
 
 
-class Muon(torch.optim.Optimizer):
+class MuonAdam(torch.optim.Optimizer):
     """Orthogonalised momentum for the weights of hidden convolutions, Adam for all other parameters.
 
-    A convolution's weight is the matrix (out, in · height · width). Parameters of groups with
-    ``orthogonal=True`` take the first rule, others the second; see :func:`hidden_and_other`.
+    A convolution's weight is the matrix (out, in · height · width). Those between the image and the features,
+    with 3 rows or columns at most, take Adam's rule: made orthogonal, all their filters would be equally
+    strong.
 
     Args:
-        groups: parameter groups, each with a key ``orthogonal``.
+        params: the network's parameters.
         lr: the learning rate of both rules.
         momentum: of the orthogonal rule (with Nesterov's look-ahead).
         betas: Adam's decay rates.
@@ -46,14 +51,20 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        groups: list[dict[str, Any]],
-        lr: float,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
+        if not lr > 0 or not all(0 <= beta < 1 for beta in betas):
+            raise InputError(f"Muon needs lr above 0 and betas in [0, 1), got {lr:g} and {tuple(betas)}")
+        groups: dict[bool, list[Tensor]] = {True: [], False: []}
+        for p in params:
+            groups[p.ndim == 4 and min(p.shape[:2]) > 3].append(p)
         super().__init__(
-            groups, {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps, "orthogonal": False}
+            [{"params": some, "orthogonal": hidden} for hidden, some in groups.items()],
+            {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps},
         )
 
     @torch.no_grad()
@@ -107,15 +118,58 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_addcdiv_(parameters, mean, root, value=-group["lr"])
 
 
-def hidden_and_other(network: nn.Module) -> list[dict[str, Any]]:
-    """Return the groups of :class:`Muon`: hidden convolutions, and biases with the first and last layers.
+class WarmupCosine(LRScheduler):
+    """A linear rise of the learning rate, then half a cosine down.
 
-    A layer between the image and the features has few rows or columns; making it orthogonal would force all
-    of its filters to be equally strong.
+    Step n of the warm-up has (n + 1) / ``warmup_steps`` of the optimiser's rate.
+
+    Args:
+        optimizer: its learning rate is the peak.
+        warmup_steps: steps of the rise, at least 0.
+        eta_min: the rate at ``total_steps`` and after; the peak itself keeps the rate constant.
+        total_steps: length of the run in steps; the trainer's own if None.
+
+    Raises:
+        InputError: for a value out of range.
     """
-    hidden: list[nn.Parameter] = []
-    other: list[nn.Parameter] = []
-    for p in network.parameters():
-        is_hidden = p.ndim == 4 and p.shape[0] > 3 and p.shape[1] > 3
-        (hidden if is_hidden else other).append(p)
-    return [{"params": hidden, "orthogonal": True}, {"params": other, "orthogonal": False}]
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        warmup_steps: int = 0,
+        eta_min: float = 0.0,
+        total_steps: int | None = None,
+    ) -> None:
+        peak = optimizer.param_groups[0]["lr"]
+        if warmup_steps < 0:
+            raise InputError(f"model.lr_scheduler.warmup_steps must be at least 0, got {warmup_steps}")
+        if not 0 <= eta_min <= peak:
+            raise InputError(
+                f"model.lr_scheduler.eta_min must be between 0 and the optimiser's lr ({peak:g}), "
+                f"got {eta_min:g}"
+            )
+        self.warmup_steps, self.eta_min, self.total_steps = warmup_steps, eta_min, total_steps
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the rates of the step at hand, one a parameter group."""
+        step, rise = self.last_epoch, self.warmup_steps
+        if step < rise:
+            return [peak * (step + 1) / rise for peak in self.base_lrs]
+        progress = min(1.0, (step - rise) / max(1, (self.total_steps or 0) - rise))
+        share = 0.5 * (1.0 + math.cos(math.pi * progress))
+        return [self.eta_min + (peak - self.eta_min) * share for peak in self.base_lrs]
+
+    def go_to(self, step: int) -> None:
+        """Set the rate of ``step``, from 0."""
+        self.last_epoch = step
+        for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step alone: its options are the configuration's, which may change on resuming."""
+        return {"last_epoch": self.last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go to the step of a checkpoint, with this scheduler's own options."""
+        self.go_to(state_dict["last_epoch"])

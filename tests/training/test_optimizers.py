@@ -1,7 +1,9 @@
-"""Muon: what it makes orthogonal is so, what it leaves to Adam is Adam's, and a run resumes to the bit."""
+"""Muon beside Adam, and the learning rate over the steps of a run."""
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,8 +13,8 @@ from torch.utils.data import ConcatDataset, DataLoader
 
 from mm.errors import InputError
 from mm.networks import MagnificationNetwork
-from mm.training import MagnificationModule
-from mm.training.muon import Muon, hidden_and_other, orthogonalise
+from mm.training import MagnificationModule, PaperLoss
+from mm.training.optimizers import MuonAdam, WarmupCosine, orthogonalise
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*GPU available.*")
 
@@ -32,7 +34,7 @@ def test_singular_values_come_near_one_and_their_directions_stay(shape):
 
 def test_a_hidden_convolution_s_step_has_the_size_of_adam_s():
     weight = torch.nn.Parameter(torch.zeros(32, 16, 3, 3))
-    optimizer = Muon([{"params": [weight], "orthogonal": True}], lr=0.01)
+    optimizer = MuonAdam([weight], lr=0.01)
     torch.manual_seed(0)
     weight.grad = 1e-6 * torch.randn_like(weight)
     optimizer.step()
@@ -42,7 +44,7 @@ def test_a_hidden_convolution_s_step_has_the_size_of_adam_s():
 
 def test_tall_matrices_are_made_orthogonal_too():
     weight = torch.nn.Parameter(torch.zeros(64, 16, 1, 1))
-    optimizer = Muon([{"params": [weight], "orthogonal": True}], lr=1.0, momentum=0.0)
+    optimizer = MuonAdam([weight], lr=1.0, momentum=0.0)
     torch.manual_seed(0)
     weight.grad = torch.randn_like(weight)
     optimizer.step()
@@ -54,7 +56,7 @@ def test_tall_matrices_are_made_orthogonal_too():
 def test_the_other_parameters_follow_torch_s_adam():
     torch.manual_seed(0)
     ours, theirs = (torch.nn.Parameter(torch.ones(3, 5)) for _ in range(2))
-    mine = Muon([{"params": [ours], "orthogonal": False}], lr=0.01, betas=(0.8, 0.95))
+    mine = MuonAdam([ours], lr=0.01, betas=(0.8, 0.95))
     adam = torch.optim.Adam([theirs], lr=0.01, betas=(0.8, 0.95))
     for _ in range(5):
         ours.grad = torch.randn(3, 5)
@@ -69,7 +71,7 @@ def test_many_parameters_follow_torch_s_adam_each_with_its_own_count_of_steps():
     torch.manual_seed(0)
     shapes = [(4,), (3, 4, 7, 7), (1,)]
     ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
-    mine = Muon([{"params": ours, "orthogonal": False}], lr=0.01)
+    mine = MuonAdam(ours, lr=0.01)
     adam = torch.optim.Adam(theirs, lr=0.01)
     for step in range(4):
         for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
@@ -84,23 +86,14 @@ def test_many_parameters_follow_torch_s_adam_each_with_its_own_count_of_steps():
 
 def test_a_step_without_any_gradient_moves_nothing():
     weight = torch.nn.Parameter(torch.ones(3))
-    Muon([{"params": [weight], "orthogonal": False}], lr=0.01).step()
+    MuonAdam([weight], lr=0.01).step()
     assert torch.equal(weight, torch.ones(3))
-
-
-def test_layers_between_image_and_features_are_adam_s():
-    network = MagnificationNetwork()
-    groups = hidden_and_other(network)
-    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
-    assert all(p.ndim == 4 and min(p.shape[:2]) > 3 for p in groups[0]["params"])
-    image = {p.shape for p in groups[1]["params"] if p.ndim == 4}
-    assert image == {torch.Size([16, 3, 7, 7]), torch.Size([3, 32, 7, 7])}
 
 
 def test_it_learns_one_batch_and_resumes_to_the_bit(data, trainer, tiny, tmp_path):
     def run(steps: int, resume: str | None = None) -> MagnificationModule:
         pl.seed_everything(0)
-        module = MagnificationModule(tiny, learning_rate=2e-3, optimizer="muon")
+        module = MagnificationModule(tiny, optimizer=partial(MuonAdam, lr=2e-3))
         fit = trainer(max_steps=steps, limit_val_batches=0, enable_checkpointing=True)
         fit.fit(module, data(count=4), ckpt_path=resume)
         fit.save_checkpoint(tmp_path / f"{steps}.ckpt")
@@ -123,7 +116,7 @@ def test_it_learns_one_batch_and_resumes_to_the_bit(data, trainer, tiny, tmp_pat
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_accumulated_batches_are_one_batch_and_resume_to_the_bit(data, trainer, tiny, tmp_path, precision):
     """With the losses beside the paper's: each is a mean over samples, so halves of a batch add up to it."""
-    options = {"learning_rate": 1e-3, "optimizer": "muon", "image_loss": "log", "ssim_weight": 0.5}
+    loss = PaperLoss(image="log", ssim=0.5)
     parts = {"batch_size": 4, "accumulate_grad_batches": 2}
 
     class Rounds(type(data())):
@@ -134,7 +127,7 @@ def test_accumulated_batches_are_one_batch_and_resume_to_the_bit(data, trainer, 
 
     def run(steps: int, batch_size: int, accumulate_grad_batches: int, resume: str | None = None) -> Any:
         pl.seed_everything(0)
-        module = MagnificationModule(tiny, **options)
+        module = MagnificationModule(tiny, loss, partial(MuonAdam, lr=1e-3))
         fit = trainer(
             max_steps=steps,
             max_epochs=-1,
@@ -159,12 +152,39 @@ def test_accumulated_batches_are_one_batch_and_resume_to_the_bit(data, trainer, 
     assert torch.equal(run(4, **parts, resume=str(tmp_path / "2.ckpt")), whole)
 
 
-@pytest.mark.parametrize("options", [{"fused": True}, {"weight_decay": 0.1}])
-def test_what_it_does_not_have_is_refused(tiny, options):
-    with pytest.raises(InputError, match="muon has no weight decay and no fused kernel"):
-        MagnificationModule(tiny, optimizer="muon", **options)
+def test_layers_between_image_and_features_are_adam_s():
+    network = MagnificationNetwork()
+    hidden, other = MuonAdam(network.parameters()).param_groups
+    assert len(hidden["params"]) + len(other["params"]) == len(list(network.parameters()))
+    assert all(p.ndim == 4 and min(p.shape[:2]) > 3 for p in hidden["params"])
+    image = {p.shape for p in other["params"] if p.ndim == 4}
+    assert image == {torch.Size([16, 3, 7, 7]), torch.Size([3, 32, 7, 7])}
 
 
-def test_another_optimizer_is_refused(tiny):
-    with pytest.raises(InputError, match="must be adam or muon, got 'sgd'"):
-        MagnificationModule(tiny, optimizer="sgd")
+def rates(steps: int, **options: Any) -> list[float]:
+    """The rates of the first steps, of an optimiser whose peak is 1."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler, found = WarmupCosine(optimizer, **options), []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_constant_rate_after_warmup():
+    assert rates(6, warmup_steps=4, eta_min=1.0) == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_cosine_rate():
+    found = rates(501, warmup_steps=10, total_steps=110, eta_min=0.2)
+    assert found[10] == 1
+    assert found[60] == pytest.approx(0.6)
+    assert found[35] == pytest.approx(0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2)
+    assert found[110] == found[500] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("options", [{"warmup_steps": -3}, {"eta_min": 2.0}, {"eta_min": -1.0}])
+def test_a_schedule_out_of_range(options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        rates(1, **options)
