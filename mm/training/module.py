@@ -326,9 +326,9 @@ class MagnificationModule(pl.LightningModule):
         training = checkpoint.get("training", {})
         if fitting:
             optimizer = self._new_optimizer()
-            # Earlier checkpoints have a name of their own among the hyper-parameters; the first ones are Adam's.
+            # Earlier checkpoints name it among the hyper-parameters; the first ones are Adam's.
             older = {"muon": "MuonAdam"}.get(checkpoint["hyper_parameters"].get("optimizer"), "Adam")
-            before = training.get("optimizer", older)
+            before = training.get("optimizer") or older
             if before != type(optimizer).__name__:
                 raise InputError(
                     f"the checkpoint has the state of {before}, which {type(optimizer).__name__} cannot use: "

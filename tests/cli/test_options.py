@@ -104,8 +104,6 @@ def test_in_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert said.startswith("mm.data.MixedDataModule has no parameter 'batch_sze'; did you mean 'batch_size'?")
 
 
-
-
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [

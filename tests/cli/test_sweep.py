@@ -15,7 +15,6 @@ import yaml
 from mm.cli import main
 from mm.cli.fit import build
 from mm.cli.logged import logged_metrics
-from mm.cli.sweep_check import check_metric, check_runs
 from mm.sweeps import read_sweep, trial_values
 
 SMOKE = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
@@ -251,8 +250,6 @@ class TestBadInput:
         assert "no run logs the metric 'val/scor'; did you mean 'val/score'?" in line
         assert "train/loss" in line
         assert "for sharp, blurred, background, static, objects" in line
-
-
 
     def test_a_gain_where_nothing_moves_is_logged_by_nothing(self, place: Place) -> None:
         place.write(metric={"name": "val/static/gain", "goal": "maximize"})

@@ -318,8 +318,6 @@ def test_a_checkpoint_is_scored_with_its_averaged_weights_whatever_the_configura
     assert float(row["val/score"]) == pytest.approx(float(ended["val/score"]), abs=1e-4)
 
 
-
-
 @pytest.mark.parametrize("command", ["fit", "validate"])
 @pytest.mark.parametrize(
     ("option", "says"),
@@ -393,8 +391,6 @@ def test_checkpoint_of_another_architecture(smoke, capsys):
     path = str(smoke / "checkpoints" / "last.ckpt")
     assert mm("fit", smoke, "--ckpt_path", path, "--model.network.channels", "6") == 2
     assert "channels 8, not 6" in capsys.readouterr().err
-
-
 
 
 @pytest.mark.parametrize("saved", ["adam", "muon", None])
