@@ -33,8 +33,8 @@ def make(name: str, mode: str, device: str, options: dict[str, Any]) -> Any:
     A method is made without a band in static and dynamic mode, and with one if it asks for it.
     """
     from mm.errors import InputError
-    from mm.methods import making
-    from mm.methods.options import SHARED
+    from mm.methods import parameters
+    from mm.methods.parameters import SHARED
     from mm.temporal import Band
 
     own = {key: value for key, value in options.items() if key not in SHARED}
@@ -45,12 +45,12 @@ def make(name: str, mode: str, device: str, options: dict[str, Any]) -> Any:
     }
     with_band = {**shared, "mode": "temporal", "band": Band(LOW, HIGH, FPS)}
     if mode == "temporal":
-        return making.make(name, with_band, own)
+        return parameters.make(name, with_band, own)
     try:
-        return making.make(name, {**shared, "mode": mode, "band": None}, own)
+        return parameters.make(name, {**shared, "mode": mode, "band": None}, own)
     except InputError:
         with contextlib.suppress(InputError):
-            return making.make(name, with_band, own)
+            return parameters.make(name, with_band, own)
         raise
 
 

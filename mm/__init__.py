@@ -12,19 +12,18 @@ from mm._version import __version__
 from mm.errors import InputError
 
 if TYPE_CHECKING:
-    from mm.methods.clip import magnify
+    from mm.magnify.clip import magnify
     from mm.networks.weights import load
 
-# public name -> the module that holds it
-_LAZY = {
-    "load": "mm.networks.weights",
-    "magnify": "mm.methods.clip",
-}
+# public name -> the module that holds it; the room of ``magnify`` is called as the function is
+_LAZY = {"load": "mm.networks.weights"}
 
 __all__ = ["InputError", "__version__", "load", "magnify"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "magnify":
+        return importlib.import_module("mm.magnify")
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'mm' has no attribute {name!r}")

@@ -13,9 +13,9 @@ from mm.cli.compare_files import INPUT, PAGE, VIDEO, write
 from mm.cli.compare_setup import Contender, Setup, as_typed, checked
 from mm.cli.notices import rate, refusals_as_lines, warnings_as_lines
 from mm.errors import ClipWarning, InputError
-from mm.methods import clip
-from mm.methods.presets import PRESETS
-from mm.methods.shots import CutWarning
+from mm.magnify import clip
+from mm.magnify.presets import PRESETS
+from mm.magnify.shots import CutWarning
 from mm.plugins import load_plugins
 from mm.temporal import FILTERS
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mm._version import __version__
-from mm.methods.options import as_text
+from mm.methods.parameters import as_text
 
 if TYPE_CHECKING:
     import torch

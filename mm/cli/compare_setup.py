@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from mm.cli.compare_files import INPUT, SLICES, VIDEO
 from mm.cli.notices import refusals_as_lines
 from mm.errors import InputError, did_you_mean
-from mm.methods.layout import Layout, Region
-from mm.methods.options import convert, options_of, split
-from mm.methods.presets import Settings, settle
+from mm.magnify.framing import Framing
+from mm.magnify.presets import Settings, settle
+from mm.methods.parameters import convert, options_of, split
 from mm.registry import methods
 from mm.temporal import Band, from_band
+from mm.video.grid import Region
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +104,7 @@ def checked(args: argparse.Namespace) -> Setup:
     with open_clip(args.input, start=args.start, end=args.end, folder_rate=args.fps) as opened:
         info = opened.info
     region = None if args.roi is None else _whole_numbers("--roi", args.roi, ("x", "y", "width", "height"))
-    layout = Layout.of(info, args.scale, region, False)
+    framing = Framing.of(info, args.scale, region, False)
     for name, option, position, limit in (
         ("row", "--row", row, info.height),
         ("column", "--column", column, info.width),
@@ -128,7 +129,7 @@ def checked(args: argparse.Namespace) -> Setup:
             load(contender.weights, "cpu")
     _prepare(args, contenders)
     return Setup(
-        args, settings, settings.mode, band, region, row, column, contenders, info, layout.size, device
+        args, settings, settings.mode, band, region, row, column, contenders, info, framing.size, device
     )
 
 

@@ -13,10 +13,10 @@ from types import FrameType
 
 from mm.cli.notices import rate, warnings_as_lines
 from mm.errors import InputError
-from mm.methods import clip
-from mm.methods.options import split
-from mm.methods.presets import PRESETS, Settings, preset
-from mm.methods.reach import UNSEEN
+from mm.magnify import clip
+from mm.magnify.monitor import UNSEEN
+from mm.magnify.presets import PRESETS, Settings, preset
+from mm.methods.parameters import split
 from mm.plugins import load_plugins
 from mm.registry import methods
 from mm.temporal import FILTERS

@@ -7,7 +7,7 @@ import argparse
 from rich.console import Console
 from rich.table import Column, Table
 
-from mm.methods.presets import PRESETS, preset
+from mm.magnify.presets import PRESETS, preset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

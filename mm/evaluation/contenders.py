@@ -19,8 +19,7 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.evaluation import oscillation
 from mm.methods import LearnedMagnifier, Magnifier
-from mm.methods.making import fill
-from mm.methods.options import convert
+from mm.methods.parameters import convert, fill
 from mm.networks import MagnificationNetwork
 from mm.networks.weights import load
 from mm.registry import methods

@@ -1,10 +1,9 @@
-"""Magnification methods, all behind one streaming interface, and the clip that is magnified with one.
+"""Magnification methods, all behind one streaming interface; mathematics alone, without files.
 
 Public: :class:`Magnifier` (the interface), :class:`LearnedMagnifier` (the network), :class:`LinearMagnifier`,
 :class:`PhaseMagnifier`, :class:`RieszMagnifier`, :class:`AccelerationMagnifier`, :class:`FlowMagnifier` and
-:class:`LayeredMagnifier` (the methods that it is compared with), and :func:`mm.magnify` in
-:mod:`mm.methods.clip`. Methods are found by name in :data:`mm.registry.methods`; importing this room enters
-those that are built in.
+:class:`LayeredMagnifier` (the methods that it is compared with).
+Methods are found by name in :data:`mm.registry.methods`; importing this room enters the built-in ones.
 """
 
 from mm.methods.acceleration import AccelerationMagnifier

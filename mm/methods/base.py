@@ -6,6 +6,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from mm.video.grid import Region
+
 
 @runtime_checkable
 class Magnifier(Protocol):
@@ -50,4 +52,47 @@ class Magnifier(Protocol):
 
     def describe(self) -> str:
         """One line for the user: the method and its parameters."""
+        ...
+
+
+class View(Protocol):
+    """The way from a clip's frames to those that a method is given: resized, and cut to a region."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) after resizing, px."""
+        ...
+
+    @property
+    def region(self) -> Region | None:
+        """(x, y, width, height) that is cut out of the resized frame; None: all of it."""
+        ...
+
+    def resize(self, frames: Tensor) -> Tensor:
+        """Input frames (n, C, H, W) → the size to work in."""
+        ...
+
+    def cut(self, frames: Tensor) -> Tensor:
+        """Resized frames → what the method sees."""
+        ...
+
+    def seen(self, point: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
+        """Where the method sees a point (x, y) px of a clip whose frames have ``size`` (height, width)."""
+        ...
+
+
+@runtime_checkable
+class SeesThrough(Protocol):
+    """A method with parameters in px of the clip, though it is given frames that a view makes of them."""
+
+    def see_through(self, view: View, size: tuple[int, int]) -> None:
+        """Be told how the frames that are pushed are made of those of a clip.
+
+        Args:
+            view: what makes them.
+            size: (height, width) of the clip's frames, px.
+
+        Raises:
+            InputError: for a parameter that does not fit into them.
+        """
         ...

@@ -8,11 +8,11 @@ from torch import Tensor
 _TOP = 2**15 - 1
 
 
-def encode(frames: Tensor) -> Tensor:
+def to_int16(frames: Tensor) -> Tensor:
     """Return int16 codes of frames in [0, 1], of any shape."""
     return frames.mul(_TOP).round_().to(torch.int16)
 
 
-def decode(codes: Tensor) -> Tensor:
-    """Return the float32 frames behind :func:`encode`'s codes."""
+def from_int16(codes: Tensor) -> Tensor:
+    """Return the float32 frames behind :func:`to_int16`'s codes."""
     return codes.float().div_(_TOP)

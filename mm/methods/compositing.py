@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.methods.layout import Region
 from mm.methods.stabilisation import inner_distance
+from mm.video.grid import Region
 
 # px; a smaller region cannot be followed.
 _LEAST = 8

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from mm.methods.codes import decode, encode
+from mm.methods.codes import from_int16, to_int16
 from mm.methods.stream import FrameStream, Mode
 from mm.networks.magnification import MIN_SIDE
 from mm.temporal import Band
@@ -130,7 +130,7 @@ class EulerianMagnifier(FrameStream):
             if self.filter is not None:
                 course = self._course(self._motion(parts, self._reference))
                 kept = self._kept(parts)
-                codes = encode(some)
+                codes = to_int16(some)
                 self._waiting.extend(zip(codes, *kept, strict=True))
                 for done in self.filter.push_aligned(course):
                     yield from self._released(done)
@@ -147,7 +147,7 @@ class EulerianMagnifier(FrameStream):
         for motion in aligned.band.split(self.batch):
             waited = [self._waiting.popleft() for _ in motion]
             codes, *kept = (torch.stack(part) for part in zip(*waited, strict=True))
-            yield self._finish(decode(codes), tuple(kept), motion)
+            yield self._finish(from_int16(codes), tuple(kept), motion)
 
     def _finish(self, frames: Tensor, parts: Parts, motion: Tensor) -> Tensor:
         if self.alpha:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.methods.codes import decode, encode
+from mm.methods.base import View
+from mm.methods.codes import from_int16, to_int16
 from mm.methods.lagrangian import registration as cameras
 from mm.methods.lagrangian.compositing import Backdrop, Moved, compose
 from mm.methods.lagrangian.fields import LayerField
@@ -22,7 +23,6 @@ from mm.methods.lagrangian.layers import MOMENTS, cell_layers, pixel_layers, sha
 from mm.methods.lagrangian.refinement import Slopes, explained, measure, slopes
 from mm.methods.lagrangian.scene import Registration, check_registration, learn
 from mm.methods.lagrangian.trajectories import choose_points, unexplained
-from mm.methods.layout import Layout
 from mm.methods.linear import luminance
 from mm.methods.stream import FrameStream, Mode
 from mm.registry import methods
@@ -163,18 +163,18 @@ class FlowMagnifier(FrameStream):
         """The layer (H, W) of each pixel of the first frame, int64; None until layers are known."""
         return None if self._plan is None else self._plan.label
 
-    def see_through(self, layout: Layout, size: tuple[int, int]) -> None:
+    def see_through(self, view: View, size: tuple[int, int]) -> None:
         """Take the point of ``layers`` for one of a clip, whose frames are resized and cut beforehand.
 
         Args:
-            layout: how the frames that are pushed are made of the clip's.
+            view: how the frames that are pushed are made of the clip's.
             size: (height, width) of the clip's frames, px.
 
         Raises:
             InputError: for a point outside of the clip's frames, or of what of them is magnified.
         """
         if isinstance(self.layers, tuple):
-            self._point = layout.seen(self.layers, size)
+            self._point = view.seen(self.layers, size)
 
     # --- the stream ---------------------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class FlowMagnifier(FrameStream):
             if self._plan is not None:
                 yield from self._take(frame, motion)
                 continue
-            self._window.append((encode(frame), motion))
+            self._window.append((to_int16(frame), motion))
             if len(self._window) == self.window:
                 yield from self._learn()
 
@@ -230,13 +230,13 @@ class FlowMagnifier(FrameStream):
             self._told = self._plan.words
         window, self._window, self._change = self._window, [], None
         for codes, motion in window:
-            yield from self._take(decode(codes), motion)
+            yield from self._take(from_int16(codes), motion)
 
     def _take(self, frame: Tensor, motion: Tensor) -> Iterator[Tensor]:
         camera = self._camera(motion)
         left = motion if camera is None else self._registered(motion, camera)
         if self.filter is not None:
-            self._waiting.append(_Pending(encode(frame), camera))
+            self._waiting.append(_Pending(to_int16(frame), camera))
             for done in self.filter.push_aligned(left[None]):
                 yield from self._released(done)
             return
@@ -249,7 +249,7 @@ class FlowMagnifier(FrameStream):
     def _released(self, aligned: Aligned) -> Iterator[Tensor]:
         for left, wanted in zip(aligned.input, aligned.band, strict=True):
             pending = self._waiting.popleft()
-            yield self._finish(decode(pending.codes), pending.camera, left, wanted)
+            yield self._finish(from_int16(pending.codes), pending.camera, left, wanted)
 
     # --- measuring ----------------------------------------------------------------------------------------
 
@@ -343,7 +343,7 @@ class FlowMagnifier(FrameStream):
         assert self._first is not None
         strength = motions.square().mean((1, 2, 3))
         best = strength.argsort(descending=True, stable=True)[:MOMENTS].tolist()
-        greys = [luminance(decode(self._window[i][0])[None])[0, 0] for i in best]
+        greys = [luminance(from_int16(self._window[i][0])[None])[0, 0] for i in best]
         reference = luminance(self._first[None])[0, 0]
         return pixel_layers(cells, reference, greys, [motions[i] for i in best], self._tensor)
 

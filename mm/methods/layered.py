@@ -14,13 +14,12 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.methods.affine import Spline, apply, compose, grid, identity, inverse, shifted
-from mm.methods.base import Magnifier
-from mm.methods.codes import decode, encode
+from mm.methods.base import Magnifier, View
+from mm.methods.codes import from_int16, to_int16
 from mm.methods.compositing import check_mask, feathered, read_mask, rectangle
-from mm.methods.course import BandOfCourse
-from mm.methods.layout import Layout, Region
 from mm.methods.linear import luminance
-from mm.methods.making import Precision, make
+from mm.methods.parameters import Precision, make
+from mm.methods.signal import SignalBand
 from mm.methods.stabilisation import AffineStabiliser
 from mm.methods.stream import FrameStream, Mode
 from mm.networks.magnification import MagnificationNetwork
@@ -28,6 +27,7 @@ from mm.registry import methods
 from mm.runtime import exact_arithmetic
 from mm.temporal import Band
 from mm.temporal.base import Aligned
+from mm.video.grid import Region
 
 Stabilise = Literal["all", "slow"]
 
@@ -157,23 +157,23 @@ class LayeredMagnifier(FrameStream):
         self._inner = make(inner, shared, options, where=" inside layered")
         self.on_inner: Callable[[Tensor], object] | None = None
         """Called with all frames (n, 3, h, w) that the inner method is given, before it is."""
-        self._course: BandOfCourse | None = None
+        self._course: SignalBand | None = None
         # One frame at a time here; the inner method makes its own batches.
         super().__init__(factor, mode, band, 1)
         self.batch_inside = batch
         if band is not None and self.stabilise == "slow":
-            self._course = BandOfCourse(band)
+            self._course = SignalBand(band)
 
     @property
     def device(self) -> torch.device:
         """Where the method works."""
         return self._device
 
-    def see_through(self, layout: Layout, size: tuple[int, int]) -> None:
+    def see_through(self, view: View, size: tuple[int, int]) -> None:
         """Take the region or the mask for one of a clip, whose frames are resized and cut before this method.
 
         Args:
-            layout: how the frames that are pushed are made of the clip's.
+            view: how the frames that are pushed are made of the clip's.
             size: (height, width) of the clip's frames, px.
 
         Raises:
@@ -181,10 +181,10 @@ class LayeredMagnifier(FrameStream):
                 magnified, or a mask of another size.
         """
         if self.region is not None:
-            self._region = _seen(self.region, layout, size)
+            self._region = _seen(self.region, view, size)
         if self._whole_mask is not None:
             check_mask(self._whole_mask, *size)
-            self._mask = layout.cut(layout.resize(self._whole_mask[None, None]))[0, 0]
+            self._mask = view.cut(view.resize(self._whole_mask[None, None]))[0, 0]
             if not bool((self._mask >= 0.5).any()):
                 raise InputError(f"the white of {self._mask_name} lies outside --roi; change one of them")
 
@@ -228,7 +228,7 @@ class LayeredMagnifier(FrameStream):
             # A clip that ended with an error is still in the inner method.
             _emptied(self._inner)
         if self._course is not None:
-            self._course = BandOfCourse(self._course.band)
+            self._course = SignalBand(self._course.band)
         super()._reset()
         self._open = False
         self._stabiliser: AffineStabiliser | None = None
@@ -269,7 +269,7 @@ class LayeredMagnifier(FrameStream):
                     if not found:
                         self._tell_lost(inside)
             self._seen += 1
-            self._unsteady.append((encode(frame), found, transform))
+            self._unsteady.append((to_int16(frame), found, transform))
             if self._course is None:
                 yield from self._steadied(transform, torch.zeros_like(transform))
             else:
@@ -293,7 +293,7 @@ class LayeredMagnifier(FrameStream):
         codes, found, _ = self._unsteady.popleft()
         steady = transform - kept
         with exact_arithmetic(self.device):
-            seen = self._view(decode(codes), steady, compose(inverse(steady), transform), found)
+            seen = self._view(from_int16(codes), steady, compose(inverse(steady), transform), found)
         self._inside.append(_Waiting(codes, found, steady, steady + self.factor * kept))
         self._open = True
         if self.on_inner is not None:
@@ -313,7 +313,7 @@ class LayeredMagnifier(FrameStream):
     def _finished(self, magnified: Tensor) -> Iterator[Tensor]:
         for one in magnified:
             waited = self._inside.popleft()
-            frame = decode(waited.codes)
+            frame = from_int16(waited.codes)
             if waited.found and self.factor != 1:
                 with exact_arithmetic(self.device):
                     self._lay(frame, one, waited.steady, waited.shown)
@@ -350,18 +350,18 @@ class LayeredMagnifier(FrameStream):
         )
 
 
-def _seen(region: Region, layout: Layout, size: tuple[int, int]) -> Region:
+def _seen(region: Region, view: View, size: tuple[int, int]) -> Region:
     """A region (x, y, width, height) px of a clip, in px of what a method sees of it."""
     height, width = size
     x, y, wide, high = region
     told = f"region {x},{y},{wide},{high} (x,y,width,height, px of the input)"
     if not (0 <= x < x + wide <= width and 0 <= y < y + high <= height):
         raise InputError(f"{told} does not lie within the frame of {width}×{height} px; change it")
-    left, right = (round(edge * layout.size[1] / width) for edge in (x, x + wide))
-    top, bottom = (round(edge * layout.size[0] / height) for edge in (y, y + high))
-    if layout.region is None:
+    left, right = (round(edge * view.size[1] / width) for edge in (x, x + wide))
+    top, bottom = (round(edge * view.size[0] / height) for edge in (y, y + high))
+    if view.region is None:
         return left, top, right - left, bottom - top
-    x, y, wide, high = layout.region
+    x, y, wide, high = view.region
     if not (x <= left and right <= x + wide and y <= top and bottom <= y + high):
         raise InputError(f"{told} does not lie within --roi; change one of them")
     return left - x, top - y, right - left, bottom - top

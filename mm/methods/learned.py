@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.methods.making import Precision, check_precision
+from mm.methods.parameters import Precision, check_precision
 from mm.methods.stream import FrameStream, Mode
 from mm.networks.magnification import MULTIPLE, MagnificationNetwork
 from mm.networks.weights import load

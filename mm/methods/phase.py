@@ -13,9 +13,9 @@ from mm.errors import InputError
 from mm.methods.border import Border, reach
 from mm.methods.eulerian import EulerianMagnifier, Parts
 from mm.methods.linear import luminance
+from mm.methods.phase_shift import Channels, check_phase_shift
 from mm.methods.pyramids.steerable import Angular, SteerablePyramid, check_options
 from mm.methods.stream import Mode
-from mm.methods.turning import Channels, check_turn
 from mm.registry import methods
 from mm.temporal import Band
 
@@ -82,7 +82,7 @@ class PhaseMagnifier(EulerianMagnifier):
         check_options(orientations, bandwidth, scales, angular)
         if not 0 <= smoothing <= 10:
             raise InputError(f"smoothing must be from 0 to 10 wavelengths, got {smoothing:g}")
-        check_turn(limit, channels)
+        check_phase_shift(limit, channels)
         self.orientations, self.bandwidth, self.scales = orientations, float(bandwidth), scales
         self.angular: Angular = angular
         self.smoothing, self.limit = float(smoothing), limit

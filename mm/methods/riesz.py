@@ -13,10 +13,10 @@ from mm.errors import InputError
 from mm.methods.border import Border, reach
 from mm.methods.eulerian import EulerianMagnifier, Parts
 from mm.methods.linear import luminance
+from mm.methods.phase_shift import Channels, check_phase_shift
 from mm.methods.pyramids import laplacian
 from mm.methods.pyramids.riesz import RieszPyramid, check_scales, check_size
 from mm.methods.stream import Mode
-from mm.methods.turning import Channels, check_turn
 from mm.registry import methods
 from mm.temporal import Band
 
@@ -93,7 +93,7 @@ class RieszMagnifier(EulerianMagnifier):
         check_scales(scales)
         if not 0 <= smoothing <= 10:
             raise InputError(f"smoothing must be from 0 to 10 samples of a level, got {smoothing:g}")
-        check_turn(limit, channels)
+        check_phase_shift(limit, channels)
         self.scales = scales
         self.smoothing, self.limit = float(smoothing), limit
         self.channels = channels

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.methods.cuts import CutDetector, at_cuts
-from mm.methods.layout import Region
+from mm.magnify.cuts import CutDetector, at_cuts
 from mm.methods.stream import Mode
 from mm.motion.local_shift import ShotShift, measure_shot
 from mm.temporal import Band
+from mm.video.grid import Region
 
 # px of the small frames at the rim, where the windows of the measurement are cut.
 _RIM = 3

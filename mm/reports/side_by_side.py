@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.methods.layout import Layout
+from mm.magnify.framing import Framing
 from mm.video.reader import Clip, open_clip
 from mm.video.writer import VideoWriter
 
@@ -133,13 +133,13 @@ def compose(
             written.
     """
     with open_clip(source, start=start, end=end, folder_rate=folder_rate) as clip, ExitStack() as stack:
-        layout = Layout.of(clip.info, scale, None, False)
+        framing = Framing.of(clip.info, scale, None, False)
         others: dict[Path, Clip] = {}
         for panel in panels:
             if panel.path is not None:
                 others[panel.path] = open_clip(panel.path)
                 stack.callback(others[panel.path].close)
-        grid = Grid.of(len(panels), layout.size)
+        grid = Grid.of(len(panels), framing.size)
         writer = stack.enter_context(
             VideoWriter(
                 target,
@@ -153,7 +153,7 @@ def compose(
         )
         ground = _labelled(grid, panels)
         first, begun = 0, None
-        for inputs, pts, outputs in _in_step(clip, others, layout):
+        for inputs, pts, outputs in _in_step(clip, others, framing):
             shown = [inputs if panel.path is None else outputs[panel.path] for panel in panels]
             if watch is not None:
                 begun = pts[0] if begun is None else begun
@@ -169,9 +169,9 @@ def compose(
 
 
 def _in_step(
-    clip: Clip, others: dict[Path, Clip], layout: Layout
+    clip: Clip, others: dict[Path, Clip], framing: Framing
 ) -> Iterator[tuple[Tensor, tuple[int, ...], dict[Path, Tensor]]]:
-    height, width = layout.size
+    height, width = framing.size
     readers = {path: other.chunks(_CHUNK) for path, other in others.items()}
     for frames, pts in clip.chunks(_CHUNK):
         outputs = {}
@@ -182,7 +182,7 @@ def _in_step(
                     f"{path} has another number of frames than {clip.info.path}; they cannot run side by side"
                 )
             outputs[path] = chunk.frames[:, :, :height, :width]
-        yield layout.resize(frames), pts, outputs
+        yield framing.resize(frames), pts, outputs
 
 
 def _resized(frames: Tensor, size: tuple[int, int]) -> Tensor:

@@ -349,7 +349,7 @@ def test_bad_input_is_told_before_any_work(
     options: list[str],
     message: str,
 ) -> None:
-    monkeypatch.setattr("mm.methods.clip.magnify", lambda *args, **named: pytest.fail("work was begun"))
+    monkeypatch.setattr("mm.magnify.clip.magnify", lambda *args, **named: pytest.fail("work was begun"))
     arguments = ["compare", source, "--out", str(tmp_path / "o"), "--methods", "phase"]
     assert main([*arguments, *options]) == 2
     said = capsys.readouterr().err

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mm.cli import main
 from mm.cli.magnify import summary
+from mm.magnify.presets import Settings
 from mm.methods import LearnedMagnifier, PhaseMagnifier
-from mm.methods.presets import Settings
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
 from mm.video import read_clip, write_clip

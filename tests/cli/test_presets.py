@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mm.cli import main
-from mm.methods.options import options_of
-from mm.methods.presets import PRESETS
+from mm.magnify.presets import PRESETS
+from mm.methods.parameters import options_of
 from mm.registry import methods
 
 

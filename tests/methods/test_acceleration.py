@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.magnify.clip import magnify
 from mm.methods import Magnifier, PhaseMagnifier
 from mm.methods.acceleration import AccelerationMagnifier, LaplacianOfGaussian
-from mm.methods.clip import magnify
 from mm.registry import methods
 from mm.temporal import Band
 from mm.video import read_clip, write_clip

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 import mm.methods  # noqa: F401  (enters the methods that are built in)
 from mm.errors import InputError
+from mm.magnify.clip import magnify
 from mm.methods import Magnifier
-from mm.methods.clip import magnify
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
 from mm.registry import methods

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.evaluation import scenes
+from mm.magnify.framing import Framing
 from mm.methods.flow import FlowMagnifier
 from mm.methods.lagrangian.flows import dis
-from mm.methods.layout import Layout
 from mm.motion import measure_displacement
 from mm.registry import methods
 from mm.temporal import Band
@@ -200,9 +200,9 @@ def test_layers_are_told_by_when_they_move_and_chosen_by_number_or_point() -> No
     # The same point of a clip that is twice as large, and of which a part is magnified.
     clip = cast(ClipInfo, SimpleNamespace(width=500, height=300))
     height, width = label.shape
-    layout = Layout.of(clip, 0.5, (40, 20, 2 * width, 2 * height), False)
+    framing = Framing.of(clip, 0.5, (40, 20, 2 * width, 2 * height), False)
     by_point = FlowMagnifier(8.0, layers=(40 + 256.0, 20 + 112.0), window=14)
-    by_point.see_through(layout, (300, 500))
+    by_point.see_through(framing, (300, 500))
     torch.testing.assert_close(run(by_point, frames), shown)
 
 
@@ -396,9 +396,9 @@ def test_a_layer_that_is_not_there(layers: int | tuple[float, float], words: str
     ],
 )
 def test_a_point_that_is_not_in_what_is_seen(point: tuple[float, float], words: str) -> None:
-    layout = Layout.of(cast(ClipInfo, SimpleNamespace(width=128, height=96)), 0.5, (30, 30, 60, 60), False)
+    framing = Framing.of(cast(ClipInfo, SimpleNamespace(width=128, height=96)), 0.5, (30, 30, 60, 60), False)
     with pytest.raises(InputError, match=words):
-        FlowMagnifier(2.0, layers=point).see_through(layout, (96, 128))
+        FlowMagnifier(2.0, layers=point).see_through(framing, (96, 128))
 
 
 def test_a_flow_of_ones_own() -> None:

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.magnify.framing import Framing
 from mm.methods import Magnifier, PhaseMagnifier
 from mm.methods.affine import apply, grid, inverse
 from mm.methods.compositing import feathered, rectangle
 from mm.methods.layered import LayeredMagnifier
-from mm.methods.layout import Layout
 from mm.motion.registration import measure_displacement
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.registry import methods
@@ -390,21 +390,21 @@ def test_a_region_of_the_clip_is_found_in_what_is_seen_of_it(short: Tensor) -> N
     roi = (2 * (x - 4), 2 * (y - 6), 2 * (wide + 8), 2 * (high + 8))
     mask = rectangle(doubled, 2 * HEIGHT, 2 * WIDTH)
     for cut, own in ((None, REGION), (roi, (4, 6, wide, high))):
-        layout = Layout.of(info, 0.5, cut, False)
-        frames = layout.cut(short[:3])
+        framing = Framing.of(info, 0.5, cut, False)
+        frames = framing.cut(short[:3])
         placed = make("static", region=doubled)
-        placed.see_through(layout, (2 * HEIGHT, 2 * WIDTH))
+        placed.see_through(framing, (2 * HEIGHT, 2 * WIDTH))
         assert torch.equal(run(placed, frames), run(make("static", region=own), frames))
         # What is said of it is what was typed.
         assert f"{2 * wide}×{2 * high} px at {2 * x},{2 * y}" in placed.describe()
         masked = make("static", region=None, mask=mask)
-        masked.see_through(layout, (2 * HEIGHT, 2 * WIDTH))
+        masked.see_through(framing, (2 * HEIGHT, 2 * WIDTH))
         assert masked._mask is not None
-        assert torch.equal((masked._mask >= 0.5).float(), rectangle(own, *layout.magnified))
+        assert torch.equal((masked._mask >= 0.5).float(), rectangle(own, *framing.magnified))
     # At the clip's own size nothing changes.
     plain = make("static")
     plain.see_through(
-        Layout.of(cast(ClipInfo, SimpleNamespace(width=WIDTH, height=HEIGHT)), 1.0, None, False),
+        Framing.of(cast(ClipInfo, SimpleNamespace(width=WIDTH, height=HEIGHT)), 1.0, None, False),
         (HEIGHT, WIDTH),
     )
     assert torch.equal(run(plain, short[:3]), run(make("static"), short[:3]))
@@ -424,12 +424,12 @@ def test_a_region_of_the_clip_is_found_in_what_is_seen_of_it(short: Tensor) -> N
     ],
 )
 def test_a_region_that_is_not_in_what_is_seen(options: dict[str, Any], says: str) -> None:
-    layout = Layout.of(cast(ClipInfo, SimpleNamespace(width=128, height=96)), 0.5, (30, 30, 60, 60), False)
+    framing = Framing.of(cast(ClipInfo, SimpleNamespace(width=128, height=96)), 0.5, (30, 30, 60, 60), False)
     magnifier = LayeredMagnifier(**options)
 
     def before_any_frame() -> None:
-        magnifier.see_through(layout, (96, 128))
-        magnifier.memory(*layout.magnified, 10)
+        magnifier.see_through(framing, (96, 128))
+        magnifier.memory(*framing.magnified, 10)
 
     with pytest.raises(InputError, match=says):
         before_any_frame()

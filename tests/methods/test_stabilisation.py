@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.methods.affine import Spline, apply, compose, grid, identity, inverse, shifted
-from mm.methods.course import BandOfCourse
+from mm.methods.signal import SignalBand
 from mm.methods.stabilisation import AffineStabiliser, Fit, inner_distance
 from mm.temporal import Band
 
@@ -258,7 +258,7 @@ def test_the_blur_is_the_gaussian() -> None:
 
 
 def course(values: Tensor, band: Band) -> tuple[Tensor, Tensor]:
-    split = BandOfCourse(band)
+    split = SignalBand(band)
     done = [pair for one in values for pair in split.push(one)]
     done += list(split.flush())
     return torch.stack([one for one, _ in done]), torch.stack([one for _, one in done])
@@ -285,7 +285,7 @@ def test_the_vibration_on_it_is_all_that_is_in_the_band() -> None:
 
 @pytest.mark.parametrize("count", [20, 21, 40, 300])
 def test_every_frame_comes_once_and_little_is_held(count: int) -> None:
-    split = BandOfCourse(Band(1.5, 6.0, 30.0))
+    split = SignalBand(Band(1.5, 6.0, 30.0))
     given = late = 0
     for number in range(count):
         given += len(list(split.push(torch.tensor([float(number)]))))

@@ -12,7 +12,7 @@ import pytest
 
 from mm.errors import InputError
 from mm.methods import PhaseMagnifier
-from mm.methods.options import REQUIRED, as_text, convert, options_of, split, summary_of
+from mm.methods.parameters import REQUIRED, as_text, convert, options_of, split, summary_of
 from mm.registry import methods
 
 if TYPE_CHECKING:
@@ -209,12 +209,12 @@ def test_references_in_a_ring_end(monkeypatch: pytest.MonkeyPatch) -> None:
         """Goes round.
 
         Args:
-            orientations: see :func:`mm.methods.options.ring`.
+            orientations: see :func:`mm.methods.parameters.ring`.
         """
 
-    monkeypatch.setattr("mm.methods.options.ring", ring, raising=False)
+    monkeypatch.setattr("mm.methods.parameters.ring", ring, raising=False)
     monkeypatch.setitem(methods._entries, "ring", ring)
-    assert options_of("ring")["orientations"].help == "see mm.methods.options.ring."
+    assert options_of("ring")["orientations"].help == "see mm.methods.parameters.ring."
 
 
 def test_every_option_of_every_method_can_be_typed_and_is_explained() -> None:

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.magnify.cuts import CutDetector, at_cuts
+from mm.magnify.framing import Framing
+from mm.magnify.monitor import MotionMonitor
+from mm.magnify.progress import Counter
+from mm.magnify.shots import Shots
 from mm.methods.base import Magnifier
-from mm.methods.codes import decode, encode
-from mm.methods.cuts import CutDetector, at_cuts
+from mm.methods.codes import from_int16, to_int16
 from mm.methods.layered import LayeredMagnifier
-from mm.methods.layout import Layout
-from mm.methods.progress import Counter
-from mm.methods.reach import MotionWatch
-from mm.methods.shots import Shots
 from mm.temporal import Band
 from mm.video.reader import Clip
 from mm.video.timing import EvenSpacing
@@ -25,13 +25,13 @@ from mm.video.timing import EvenSpacing
 _Finished = tuple[Tensor, tuple[int, ...]]
 
 
-class Passage:
+class Pipeline:
     """Iterates once over a clip's finished frames (n, 3, H, W) and their times, as they come.
 
     Args:
         clip: what is magnified.
         magnifier: the method.
-        layout: what of a frame the method sees, and where it is put back.
+        framing: what of a frame the method sees, and where it is put back.
         batch: frames that are read, and pushed, at once.
         band: the frequencies that are magnified, None for all.
         watch: shown what the method magnifies, if there is one.
@@ -47,18 +47,18 @@ class Passage:
         self,
         clip: Clip,
         magnifier: Magnifier,
-        layout: Layout,
+        framing: Framing,
         batch: int,
         band: Band | None,
         *,
-        watch: MotionWatch | None,
+        watch: MotionMonitor | None,
         shots: Shots | None,
         done: Counter,
     ) -> None:
-        self._clip, self._magnifier, self._layout, self._batch = clip, magnifier, layout, batch
+        self._clip, self._magnifier, self._layout, self._batch = clip, magnifier, framing, batch
         self._watch, self._shots, self._done = watch, shots, done
         self._even = EvenSpacing(clip.info) if band is not None else None
-        self._waiting = _Waiting(keep_frames=layout.needs_input)
+        self._waiting = _Waiting(keep_frames=framing.needs_input)
         self._refused = False
         self._watches_input = watch is not None
         if watch is not None and isinstance(magnifier, LayeredMagnifier):
@@ -170,10 +170,10 @@ class _Waiting:
     def put(self, frames: Tensor, pts: tuple[int, ...]) -> None:
         self.pts.extend(pts)
         if self._keep:
-            self._frames.extend(encode(frames))
+            self._frames.extend(to_int16(frames))
 
     def take(self, count: int) -> tuple[Tensor | None, tuple[int, ...]]:
         pts = tuple(self.pts.popleft() for _ in range(count))
         if not self._keep:
             return None, pts
-        return decode(torch.stack([self._frames.popleft() for _ in range(count)])), pts
+        return from_int16(torch.stack([self._frames.popleft() for _ in range(count)])), pts

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from mm.errors import InputError
+from mm.magnify.presets import PRESETS, Settings, preset, settle
 from mm.methods import LinearMagnifier
-from mm.methods.options import convert
-from mm.methods.presets import PRESETS, Settings, preset, settle
+from mm.methods.parameters import convert
 from mm.registry import methods
 from mm.temporal import Band, from_band
 
@@ -90,7 +90,7 @@ def test_another_filter_drops_the_preset_s_taps(monkeypatch: pytest.MonkeyPatch)
     short = replace(
         PRESETS["structure"], settings=replace(PRESETS["structure"].settings, filter="fir", taps=61)
     )
-    monkeypatch.setattr("mm.methods.presets.PRESETS", {**PRESETS, "short": short})
+    monkeypatch.setattr("mm.magnify.presets.PRESETS", {**PRESETS, "short": short})
     assert settle("short").taps == 61
     assert settle("short", filter="butter").taps is None
 

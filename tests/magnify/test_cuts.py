@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mm.methods.cuts import LOOK_AHEAD, CutDetector, at_cuts
+from mm.magnify.cuts import LOOK_AHEAD, CutDetector, at_cuts
 from mm.video import open_clip
 
 HEIGHT, WIDTH = 60, 80

@@ -15,8 +15,8 @@ from torch import Tensor
 
 import mm
 from mm.errors import InputError
-from mm.methods.clip import choose_device, magnify
-from mm.methods.presets import Settings
+from mm.magnify.clip import choose_device, magnify
+from mm.magnify.presets import Settings
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
 from mm.registry import methods
@@ -101,7 +101,7 @@ def test_a_clip_too_short_for_a_preset_is_refused_before_any_work(
     """23 frames at 25 a second; the filter itself would say it at the end, in frames alone."""
     begun: list[object] = []
     with monkeypatch.context() as patch:
-        patch.setattr("mm.methods.clip.Passage", lambda *args, **named: begun.append(args) or [])
+        patch.setattr("mm.magnify.clip.Pipeline", lambda *args, **named: begun.append(args) or [])
         with pytest.raises(
             InputError, match=r"preset breathing looks at 0\.2 Hz .* 5 s \(125 frames .* \(23 frames\);"
         ):
@@ -681,9 +681,6 @@ class TestLearned:
         assert report.trained_reach is not None
         assert report.largest_motion is not None
         assert report.largest_motion < 0.3
-
-    def test_python_s_magnify_is_this_one(self) -> None:
-        assert mm.magnify is magnify
 
 
 def test_devices() -> None:

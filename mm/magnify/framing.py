@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ _BORDER_PART, _BORDER_MOST = 0.125, 16
 
 
 @dataclass(frozen=True)
-class Layout:
+class Framing:
     """The sizes, region and blending of one clip.
 
     Attributes:
@@ -35,7 +34,7 @@ class Layout:
     mask: Tensor | None
 
     @classmethod
-    def of(cls, info: ClipInfo, scale: float, roi: Region | None, side_by_side: bool) -> Layout:
+    def of(cls, info: ClipInfo, scale: float, roi: Region | None, side_by_side: bool) -> Framing:
         """Plan for a clip.
 
         Raises:
@@ -121,20 +120,3 @@ def _soft_mask(region: Region, size: tuple[int, int]) -> Tensor:
         return 0.5 - 0.5 * torch.cos(torch.pi * (torch.minimum(before, after) / border).clamp(0, 1))
 
     return profile(y, height, size[0]).unsqueeze(1) * profile(x, width, size[1])
-
-
-@runtime_checkable
-class SeesThrough(Protocol):
-    """A method with parameters in px of the clip, though it is given frames that a layout made of them."""
-
-    def see_through(self, layout: Layout, size: tuple[int, int]) -> None:
-        """Be told how the frames that are pushed are made of those of a clip.
-
-        Args:
-            layout: what makes them.
-            size: (height, width) of the clip's frames, px.
-
-        Raises:
-            InputError: for a parameter that does not fit into them.
-        """
-        ...

@@ -13,7 +13,7 @@ from mm.temporal import Band, from_band
 from mm.temporal.band import frames_in
 
 
-class BandOfCourse:
+class SignalBand:
     """Band-passes the course of a transform whose slow part is far larger than its fast one.
 
     The filters of :mod:`mm.temporal` are made for what hardly moves, and take a clip to stand still before

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from mm.errors import InputError
+from mm.magnify.framing import Framing
 from mm.methods.base import Magnifier
-from mm.methods.layout import Layout
 from mm.temporal import Band, from_band
 
 _CGROUPS, _OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -66,20 +66,20 @@ def _number(file: Path) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def check_frame(magnifier: Magnifier, layout: Layout, device: torch.device) -> None:
+def check_frame(magnifier: Magnifier, framing: Framing, device: torch.device) -> None:
     """Refuse frames that are too large for what a method works in while it has them.
 
     Args:
         magnifier: the method; one that has no ``working_memory`` is not looked at.
-        layout: the sizes of the clip.
+        framing: the sizes of the clip.
         device: where the method works.
 
     Raises:
         InputError: if there is not memory enough. Without it the system would end the process, with no word.
     """
-    needed, limit = _working_memory(magnifier, layout), _memory_of(device)
+    needed, limit = _working_memory(magnifier, framing), _memory_of(device)
     if limit is not None and needed > limit:
-        height, width = layout.magnified
+        height, width = framing.magnified
         where = "the GPU" if device.type == "cuda" else "this machine"
         batch = getattr(magnifier, "batch", 1)
         raise InputError(
@@ -91,15 +91,15 @@ def check_frame(magnifier: Magnifier, layout: Layout, device: torch.device) -> N
         )
 
 
-def frame_fits(magnifier: Magnifier, layout: Layout, device: torch.device) -> bool:
+def frame_fits(magnifier: Magnifier, framing: Framing, device: torch.device) -> bool:
     """Whether :func:`check_frame` lets a method through."""
     limit = _memory_of(device)
-    return limit is None or _working_memory(magnifier, layout) <= limit
+    return limit is None or _working_memory(magnifier, framing) <= limit
 
 
-def _working_memory(magnifier: Magnifier, layout: Layout) -> int:
+def _working_memory(magnifier: Magnifier, framing: Framing) -> int:
     needs = getattr(magnifier, "working_memory", None)
-    return 0 if needs is None else int(needs(*layout.magnified))
+    return 0 if needs is None else int(needs(*framing.magnified))
 
 
 def _memory_of(device: torch.device) -> int | None:
@@ -107,13 +107,13 @@ def _memory_of(device: torch.device) -> int | None:
 
 
 def check_memory(
-    magnifier: Magnifier, layout: Layout, frames: int | None, band: Band, device: torch.device
+    magnifier: Magnifier, framing: Framing, frames: int | None, band: Band, device: torch.device
 ) -> None:
     """Say what a method that holds the whole clip will take; refuse what the machine does not have.
 
     Args:
         magnifier: the method, made for ``band`` and ``device``.
-        layout: the sizes of the clip.
+        framing: the sizes of the clip.
         frames: of the clip; None if not known.
         band: the frequencies to magnify.
         device: where the method works.
@@ -128,13 +128,13 @@ def check_memory(
                 "the ideal filter holds the whole clip, whose length is not known before", stacklevel=3
             )
         return
-    height, width = layout.magnified
+    height, width = framing.magnified
     held, beside = magnifier.memory(height, width, frames), 0
     if whole:
         # These are on the CPU wherever the method works. One that cannot flush in parts gives all frames at
         # once, as float32; what they are put beside waited as 16 bits.
         beside += 0 if hasattr(magnifier, "flush_parts") else 3 * 4 * height * width * frames
-        beside += 3 * 2 * layout.size[0] * layout.size[1] * frames if layout.needs_input else 0
+        beside += 3 * 2 * framing.size[0] * framing.size[1] * frames if framing.needs_input else 0
     needed = {"this machine": beside}
     if device.type == "cuda":
         needed["the GPU"] = held

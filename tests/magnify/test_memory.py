@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from mm.errors import InputError
+from mm.magnify.framing import Framing
+from mm.magnify.memory import check_frame, check_memory, frame_fits, machine_memory
 from mm.methods import AccelerationMagnifier, LearnedMagnifier
-from mm.methods.layout import Layout
-from mm.methods.memory import check_frame, check_memory, frame_fits, machine_memory
 from mm.networks import MagnificationNetwork
 from mm.temporal import Band
 
@@ -74,11 +74,11 @@ def check(
     filter: str = "ideal",
 ) -> None:
     """On a machine of 4 GiB with a GPU of 1 GiB; 1000 frames of 1000×100 px."""
-    monkeypatch.setattr("mm.methods.memory.machine_memory", lambda: 4 * GIB)
+    monkeypatch.setattr("mm.magnify.memory.machine_memory", lambda: 4 * GIB)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (GIB, GIB))
-    layout = Layout((100, 1000), False, None, side_by_side, None)
+    framing = Framing((100, 1000), False, None, side_by_side, None)
     method: Any = Holds(held, parts)
-    check_memory(method, layout, 1000, Band(1, 2, 30, filter), torch.device(device))
+    check_memory(method, framing, 1000, Band(1, 2, 30, filter), torch.device(device))
 
 
 @pytest.mark.filterwarnings("ignore:the ideal filter holds")
@@ -102,21 +102,21 @@ def test_a_streaming_filter_is_refused_with_another_way_out(monkeypatch: pytest.
 
 
 def test_a_filter_of_the_method_s_own_making_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mm.methods.memory.machine_memory", lambda: 1000)
+    monkeypatch.setattr("mm.magnify.memory.machine_memory", lambda: 1000)
     band = Band(2, 4, 30)
     magnifier = AccelerationMagnifier(10.0, "temporal", band)
-    layout = Layout((48, 64), False, None, False, None)
+    framing = Framing((48, 64), False, None, False, None)
     with pytest.raises(InputError, match=r"its filter: Laplacian of Gaussian for 3 Hz") as told:
-        check_memory(magnifier, layout, 100, band, torch.device("cpu"))
+        check_memory(magnifier, framing, 100, band, torch.device("cpu"))
     assert "butter" not in str(told.value)
 
 
 @pytest.mark.filterwarnings("ignore:--precision bf16")
 def test_a_frame_that_is_too_large_to_work_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mm.methods.memory.machine_memory", lambda: 8 * GIB)
+    monkeypatch.setattr("mm.magnify.memory.machine_memory", lambda: 8 * GIB)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * GIB, 2 * GIB))
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    hd, large = (Layout(size, False, None, False, None) for size in ((1080, 1920), (4320, 7680)))
+    hd, large = (Framing(size, False, None, False, None) for size in ((1080, 1920), (4320, 7680)))
     network = MagnificationNetwork()
     method = LearnedMagnifier(network)
     for device in (cpu, cuda):
@@ -132,7 +132,7 @@ def test_a_frame_that_is_too_large_to_work_on(monkeypatch: pytest.MonkeyPatch) -
     assert not frame_fits(four, hd, cpu)
     assert frame_fits(method, hd, cpu)
     # Of a region only that is worked on; and what does not say how much it needs is let through.
-    check_frame(method, Layout((4320, 7680), False, (0, 0, 640, 480), False, None), cpu)
+    check_frame(method, Framing((4320, 7680), False, (0, 0, 640, 480), False, None), cpu)
     check_frame(AccelerationMagnifier(10.0, "temporal", Band(2, 4, 30)), large, cpu)
 
 

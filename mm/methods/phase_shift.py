@@ -9,7 +9,7 @@ from mm.errors import InputError
 Channels = Literal["luminance", "rgb"]
 
 
-def check_turn(limit: float | None, channels: str) -> None:
+def check_phase_shift(limit: float | None, channels: str) -> None:
     """Raise InputError unless ``limit`` (radians; None: no limit) is above 0 and ``channels`` are known."""
     if limit is not None and not limit > 0:
         raise InputError(f"the limit of the turn must be above 0 radians, got {limit:g}")

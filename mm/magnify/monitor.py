@@ -22,7 +22,7 @@ UNSEEN = 0.1
 """Motion below this, in px of the small frame, is not told from noise by what it explains, nor reported."""
 
 
-class MotionWatch:
+class MotionMonitor:
     """Estimates the largest displacement that a method multiplies, and warns once when it goes too far.
 
     Dense flow (DIS, Kroeger et al. 2016) of a small grey copy, averaged over blocks of 16×16 px, weighted by

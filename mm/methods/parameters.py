@@ -1,4 +1,4 @@
-"""A method's own parameters: what they are, and how text or a Python value becomes one.
+"""A method's parameters: its own ones, how text or a Python value becomes one, and the method made of them.
 
 A method is entered in :data:`mm.registry.methods` as a callable. What it takes beside the parameters that all
 methods share (factor, mode, band, …) is its own, and is found in its signature: so a plug-in's parameters can
@@ -11,12 +11,14 @@ import importlib
 import inspect
 import re
 import types
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from mm.errors import InputError, did_you_mean
+from mm.methods.base import Magnifier
 from mm.registry import methods
 
 #: what all methods share → how a user sets it
@@ -29,7 +31,11 @@ SHARED = {
     "precision": "--precision",
     "network": "--weights",
 }
+# A method is promised these, and so takes them, if only by ``**options``.
+_PROMISED = ("factor", "band", "device")
 REQUIRED = inspect.Parameter.empty
+
+Precision = Literal["32", "bf16"]
 
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _NONE = "none"
@@ -157,6 +163,82 @@ def as_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else getattr(value, "__name__", str(value))
+
+
+def make(
+    name: str, shared: Mapping[str, Any], options: Mapping[str, Any] | None = None, *, where: str = ""
+) -> Magnifier:
+    """Make the method called ``name``.
+
+    Args:
+        name: in :data:`mm.registry.methods`.
+        shared: parameters that all methods share, by name; see :func:`fill`.
+        options: the method's own, as text or as values; see :func:`mm.methods.parameters.convert`.
+        where: what to add to "the phase method" in messages, such as " inside layered".
+
+    Raises:
+        InputError: for a method or an option that is not there, and as :func:`fill` and the method itself.
+    """
+    return fill(methods.get(name), name, shared, convert(name, options or {}), where=where)
+
+
+def fill(
+    make: Callable[..., Magnifier],
+    name: str,
+    shared: Mapping[str, Any],
+    own: Mapping[str, Any] | None = None,
+    *,
+    where: str = "",
+) -> Magnifier:
+    """Call what makes a method, with those of the shared parameters that it has.
+
+    What it has not is left out. Where that would be another result than was asked for, a band or weights, it
+    is refused; a precision only costs or saves time, and is warned of.
+
+    Args:
+        make: the callable.
+        name: what messages call the method.
+        shared: parameters out of :data:`mm.methods.parameters.SHARED`, by name. A callable with ``**options``
+            has "factor", "band" and "device"; of the others it has those that it names.
+        own: the method's own parameters, as they are.
+        where: see :func:`make`.
+
+    Raises:
+        InputError: for an unknown precision, a band or a network that the method does not take, and what the
+            method itself refuses.
+    """
+    assert shared.keys() <= SHARED.keys()
+    takes = inspect.signature(make).parameters
+    anything = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in takes.values())
+    given = {key: value for key, value in shared.items() if key in takes or (anything and key in _PROMISED)}
+    check_precision(shared.get("precision", "32"))
+    _tell_left_out(
+        {key: value for key, value in shared.items() if key not in given}, f"the {name} method{where}"
+    )
+    return make(**given, **(own or {}))
+
+
+def check_precision(precision: str) -> None:
+    """Raise InputError unless ``precision`` is "32" or "bf16"."""
+    if precision not in get_args(Precision):
+        raise InputError(f"precision must be 32 or bf16, got {precision!r}")
+
+
+def _tell_left_out(shared: Mapping[str, Any], method: str) -> None:
+    """Refuse, or warn of, what a method does not take."""
+    network, band = shared.get("network"), shared.get("band")
+    if network is not None:
+        got = f"--weights {network}" if isinstance(network, (str, Path)) else "a network"
+        raise InputError(f"{method} has no weights, got {got}; leave them out, or choose the learned method")
+    if band is not None:
+        raise InputError(
+            f"{method} has no band of frequencies, got {band.low:g} Hz to {band.high:g} Hz; leave --low and "
+            "--high out"
+        )
+    if shared.get("precision", "32") != "32":
+        warnings.warn(
+            f"--precision {shared['precision']} changes nothing: {method} works in 32 bits", stacklevel=4
+        )
 
 
 # --- types ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 import mm.methods  # noqa: F401  (enters the methods that are built in)
 from mm.errors import InputError
-from mm.methods.making import fill, make
+from mm.methods.parameters import fill, make
 from mm.registry import methods
 from mm.temporal import Band
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mm.errors import InputError, did_you_mean
-from mm.methods.options import as_text
+from mm.methods.parameters import as_text
 from mm.registry import methods
 from mm.temporal import Band, from_band
 
@@ -36,7 +36,7 @@ class Settings:
         top: instead of ``high``, the upper edge as a part of the capture rate, below 0.5.
         filter: a name in :data:`mm.temporal.FILTERS`.
         order, taps: of the filter, see :func:`mm.temporal.make_filter`.
-        options: the method's own, see :mod:`mm.methods.options`.
+        options: the method's own, see :mod:`mm.methods.parameters`.
         preset: the name of the preset that they began from.
         given: the names of those that the user gave.
     """

@@ -13,18 +13,19 @@ from typing import Any
 import torch
 
 from mm.errors import InputError
-from mm.methods.base import Magnifier
-from mm.methods.layout import Layout, Region, SeesThrough
-from mm.methods.making import make
-from mm.methods.memory import check_frame, check_memory, frame_fits
-from mm.methods.passage import Passage
-from mm.methods.presets import Settings, settle
-from mm.methods.progress import Counter
-from mm.methods.reach import TRAINED_REACH, MotionWatch
-from mm.methods.shots import Shots
+from mm.magnify.framing import Framing
+from mm.magnify.memory import check_frame, check_memory, frame_fits
+from mm.magnify.monitor import TRAINED_REACH, MotionMonitor
+from mm.magnify.pipeline import Pipeline
+from mm.magnify.presets import Settings, settle
+from mm.magnify.progress import Counter
+from mm.magnify.shots import Shots
+from mm.methods.base import Magnifier, SeesThrough
+from mm.methods.parameters import make
 from mm.networks.magnification import check_factor
 from mm.runtime import choose_device
 from mm.temporal import Band, from_band
+from mm.video.grid import Region
 from mm.video.images import has_no_rate
 from mm.video.info import ClipInfo
 from mm.video.reader import open_clip
@@ -128,9 +129,9 @@ def magnify(
         filter: a name in :data:`mm.temporal.FILTERS`; "butter" by default.
         order: of the Butterworth filters, 2 (default), 4, 6 or 8.
         taps: the length of ``fir`` in frames.
-        options: the method's own parameters by name, see :func:`mm.methods.options.options_of`; values of
+        options: the method's own parameters by name, see :func:`mm.methods.parameters.options_of`; values of
             their type, or text as it would be typed.
-        preset: a name in :data:`mm.methods.presets.PRESETS`; what is given beside it replaces its values.
+        preset: a name in :data:`mm.magnify.presets.PRESETS`; what is given beside it replaces its values.
         weights: what :func:`mm.load` takes, for a method that has a network; the shipped ones if None.
         device: "auto" (CUDA where there is any), "cpu", "cuda" or "cuda:N".
         precision: "32", or "bf16" for speed; a method that has no use for "bf16" is warned of.
@@ -181,27 +182,27 @@ def magnify(
         raise InputError(f"{source} holds images, which have no frame rate; give it with --fps")
     with open_clip(source, start=start, end=end, folder_rate=fps) as clip:
         check_output(target, lossless=lossless)
-        layout = Layout.of(clip.info, scale, roi, side_by_side)
+        framing = Framing.of(clip.info, scale, roi, side_by_side)
         rate = float(clip.info.rate) if fps is None else fps
         settings = settings.at(rate, source)
         band = settings.band(rate)
-        size = batch or _batch(layout, place)
+        size = batch or _batch(framing, place)
         shared = {"factor": settings.factor, "mode": settings.mode, "band": band, "batch": size}
         shared |= {"device": place, "network": weights, "precision": precision}
         magnifier = make(settings.method, shared, settings.options)
-        if batch is None and size > 1 and not frame_fits(magnifier, layout, place):
+        if batch is None and size > 1 and not frame_fits(magnifier, framing, place):
             size = 1
             magnifier = make(settings.method, shared | {"batch": 1}, settings.options)
         if isinstance(magnifier, SeesThrough):
-            magnifier.see_through(layout, (clip.info.height, clip.info.width))
+            magnifier.see_through(framing, (clip.info.height, clip.info.width))
         frames = _frames_within(clip.info, start, end)
-        check_frame(magnifier, layout, place)
+        check_frame(magnifier, framing, place)
         if band is not None:
             needed = (getattr(magnifier, "filter", None) or from_band(band)).min_frames
             # A container's count may be off by one: then the filter itself counts.
             if frames is not None and frames + 1 < needed:
                 settings.check_length(frames, needed, rate, source)
-            check_memory(magnifier, layout, frames, band, place)
+            check_memory(magnifier, framing, frames, band, place)
         shots = Shots(source, magnifier, band, start, end, fps) if cuts else None
         watch = _watch(source, magnifier, settings, band)
         if on_start is not None:
@@ -210,12 +211,12 @@ def magnify(
         like = clip.info
         with (
             create_clip(
-                target, layout.output, like, crf=crf, lossless=lossless, audio=clip.audio()
+                target, framing.output, like, crf=crf, lossless=lossless, audio=clip.audio()
             ) as writer,
             Counter(frames, source.name, progress) as done,
         ):
-            for output, pts in Passage(
-                clip, magnifier, layout, size, band, watch=watch, shots=shots, done=done
+            for output, pts in Pipeline(
+                clip, magnifier, framing, size, band, watch=watch, shots=shots, done=done
             ):
                 writer.write(output, pts)
                 done.written(len(pts))
@@ -225,7 +226,7 @@ def magnify(
         source=source,
         target=target,
         frames=done.frames,
-        size=(layout.output[1] + writer.padding[1], layout.output[0] + writer.padding[0]),
+        size=(framing.output[1] + writer.padding[1], framing.output[0] + writer.padding[0]),
         padding=(writer.padding[1], writer.padding[0]),
         method=magnifier.describe(),
         band=band,
@@ -245,8 +246,8 @@ def _check_distinct(source: Path, target: Path) -> None:
         raise InputError(f"the output {target} is the input; name another file")
 
 
-def _batch(layout: Layout, device: torch.device) -> int:
-    height, width = layout.magnified
+def _batch(framing: Framing, device: torch.device) -> int:
+    height, width = framing.magnified
     return max(1, min(16, _BATCH_PIXELS["cuda" if device.type == "cuda" else "cpu"] // (height * width)))
 
 
@@ -259,10 +260,10 @@ def _frames_within(info: ClipInfo, start: float | None, end: float | None) -> in
     return max(1, round(info.frames * part))
 
 
-def _watch(source: Path, magnifier: Magnifier, settings: Settings, band: Band | None) -> MotionWatch | None:
+def _watch(source: Path, magnifier: Magnifier, settings: Settings, band: Band | None) -> MotionMonitor | None:
     """What tells of motion beyond the training, for a method that was trained."""
     network = getattr(magnifier, "network", None)
     if network is None:
         return None
     reach = float((getattr(network, "card", None) or {}).get("max_magnified_motion", TRAINED_REACH))
-    return MotionWatch(str(source), settings.factor, reach, settings.mode, band)
+    return MotionMonitor(str(source), settings.factor, reach, settings.mode, band)

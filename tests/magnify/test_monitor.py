@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mm.methods.reach import MotionWatch
+from mm.magnify.monitor import MotionMonitor
 from mm.temporal import Band
 
 
@@ -34,7 +34,7 @@ def scene(shifts: list[float], size: tuple[int, int] = (120, 160)) -> Tensor:
 
 
 def largest(frames: Tensor, **options: object) -> float:
-    watch = MotionWatch("clip", 1.0, 1e9, **options)  # type: ignore[arg-type]
+    watch = MotionMonitor("clip", 1.0, 1e9, **options)  # type: ignore[arg-type]
     for part in frames.split(4):
         watch.push(part)
     watch.flush()
@@ -79,14 +79,14 @@ def test_a_little_more_light_on_a_sky_is_no_motion(monkeypatch: pytest.MonkeyPat
             flow[..., 0] = -5
             return flow
 
-    watch = MotionWatch("sky", 1.0, 1e9)
+    watch = MotionMonitor("sky", 1.0, 1e9)
     monkeypatch.setattr(watch, "_flow", Flow())
     sky = 100.33 / 255 + torch.arange(96).expand(1, 3, 96, 96) / 5 / 255
     watch.push(torch.cat([sky, sky + 1 / 255]))
     assert watch.largest == 0
     # What moves, by as much: a texture.
     moving = scene([0, -5], (96, 96))
-    watch = MotionWatch("moving", 1.0, 1e9)
+    watch = MotionMonitor("moving", 1.0, 1e9)
     monkeypatch.setattr(watch, "_flow", Flow())
     watch.push(moving)
     assert watch.largest == pytest.approx(5)
@@ -97,7 +97,7 @@ def test_small_frames() -> None:
 
 
 def test_warns_once_with_the_numbers() -> None:
-    watch = MotionWatch("my clip", 20, 30, "static")
+    watch = MotionMonitor("my clip", 20, 30, "static")
     with pytest.warns(
         UserWarning, match=r"my clip moves [12]\.\d px at frame 2, about x \d+, y \d+: factor 20 .* 30 px"
     ) as told:
@@ -105,4 +105,4 @@ def test_warns_once_with_the_numbers() -> None:
     assert len(told) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        MotionWatch("my clip", 5, 30, "static").push(scene([0, 0.5, 2.0, 3.0]))
+        MotionMonitor("my clip", 5, 30, "static").push(scene([0, 0.5, 2.0, 3.0]))
