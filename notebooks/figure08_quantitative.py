@@ -25,8 +25,8 @@ from torch import Tensor
 
 from mm.evaluation import noise, random_texture, soft_mask, subpixel
 from mm.evaluation.comparison import Conditions, Row, compare
-from mm.evaluation.contenders import BASELINE, Contender, Filtered, Network, contenders
-from mm.evaluation.content import Pictures
+from mm.evaluation.candidates import BASELINE, Candidate, Filtered, Network, candidates
+from mm.evaluation.scene_spec import Pictures
 from mm.evaluation.figures import draw_figure8
 from mm.evaluation.protocol import NOISE_CASES
 
@@ -38,8 +38,8 @@ NOISES = None if everything else (0.1, 1.0, 10.0)
 report = Report("figure08", "quantitative: sub-pixel motion and noise")
 device = torch.device("cpu")
 # The input itself, which shows what doing nothing scores, and the phase-based method.
-methods: list[Contender | Filtered] = [
-    *contenders(["phase"], device, clips=True),
+methods: list[Candidate | Filtered] = [
+    *candidates(["phase"], device, clips=True),
     *(Network(name, network) for name, network in networks().items()),
 ]
 

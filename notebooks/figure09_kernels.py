@@ -20,7 +20,7 @@ from common import Report, networks, panels
 from torch import Tensor
 
 from mm.evaluation import random_scene, random_texture
-from mm.evaluation.content import Pictures
+from mm.evaluation.scene_spec import Pictures
 from mm.evaluation.kernels import Kernels, kernel_pictures, measure_kernels
 
 COUNT = 3  # pictures

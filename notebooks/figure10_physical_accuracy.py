@@ -22,8 +22,8 @@ from torch import Tensor
 
 from mm.evaluation import random_texture, soft_mask
 from mm.evaluation.comparison import Conditions
-from mm.evaluation.contenders import Baseline, Network
-from mm.evaluation.content import Pictures
+from mm.evaluation.candidates import Baseline, Network
+from mm.evaluation.scene_spec import Pictures
 from mm.evaluation.physical import FPS, compare_physical
 
 FACTOR, FRAMES, SIZE = 10.0, 64, (96, 96)  # total gain; 2.1 s; px

@@ -21,12 +21,12 @@ from mm.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from mm.evaluation.candidates import Candidate, Filtered
     from mm.evaluation.comparison import Conditions, Row, Spread
-    from mm.evaluation.contenders import Contender, Filtered
-    from mm.evaluation.content import Content, Pictures
     from mm.evaluation.frequency import Response
     from mm.evaluation.kernels import Kernels, Part
     from mm.evaluation.physical import Course
+    from mm.evaluation.scene_spec import Pictures, SceneSpec
 
 MEASUREMENTS = {
     "subpixel": "how small a motion can be shown: 0.01 to 1 px, magnified to 10 px",
@@ -133,7 +133,7 @@ class _Setup:
     levels: tuple[float, ...] | None
     factors: tuple[float, ...] | None
     size: tuple[int, int]
-    methods: list[Contender | Filtered]
+    methods: list[Candidate | Filtered]
     pictures: Pictures
     renderers: tuple[str, ...]
     device: torch.device
@@ -147,9 +147,9 @@ class _Setup:
         )
 
     @property
-    def on_pairs(self) -> list[Contender]:
+    def on_pairs(self) -> list[Candidate]:
         """The methods that are measured on pairs of frames: all of them but for :data:`WITH_CLIPS`."""
-        from mm.evaluation.contenders import Filtered
+        from mm.evaluation.candidates import Filtered
 
         return [method for method in self.methods if not isinstance(method, Filtered)]
 
@@ -196,10 +196,10 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from mm.evaluation.candidates import FilteredNetwork, Network, candidates, protocol
     from mm.evaluation.comparison import Row, agreement
-    from mm.evaluation.contenders import FilteredNetwork, Network, contenders, protocol
-    from mm.evaluation.content import check_size
     from mm.evaluation.renderers import chosen_renderers
+    from mm.evaluation.scene_spec import check_size
     from mm.networks.weights import digest
     from mm.runtime import choose_device
 
@@ -209,7 +209,7 @@ def run(args: argparse.Namespace) -> None:
         plugins.load_plugins(args.plugins)
         device = choose_device(args.device)
         names = [text for text in args.methods.split(",") if text.strip()]
-        methods = contenders(names, device, clips=clips and not args.pairs, temporal=args.temporal)
+        methods = candidates(names, device, clips=clips and not args.pairs, temporal=args.temporal)
         pictures, held_out = _pictures(args, max(height, width))
         renderers = chosen_renderers(args.renderer)
         job = _job(_Setup(args, levels, factors, (height, width), methods, pictures, renderers, device))
@@ -312,7 +312,6 @@ def _against_truth(setup: _Setup) -> _Job:
 
 
 def _gain(setup: _Setup) -> _Job:
-    from mm.evaluation.content import pattern, picture
     from mm.evaluation.gain import compare_gain
     from mm.evaluation.protocol import (
         CLIP_FACTORS,
@@ -322,6 +321,7 @@ def _gain(setup: _Setup) -> _Job:
         GAIN_OUTPUTS,
         gain_levels,
     )
+    from mm.evaluation.scene_spec import pattern, picture
 
     args = setup.args
     # A clip is magnified for each number in temporal mode.
@@ -330,7 +330,7 @@ def _gain(setup: _Setup) -> _Job:
     # The farthest that any run may ask for: which piece of a photograph is taken must not hang on the levels,
     # or one that is measured alone would not compare with the same among others.
     reach = max(GAIN_OUTPUTS[1], *(level.output_motion for level in levels))
-    contents: dict[str, Callable[[int], Content]] = {
+    contents: dict[str, Callable[[int], SceneSpec]] = {
         "picture": lambda index: picture(setup.pictures, *setup.size, args.seed, index, reach),
         "pattern": lambda index: pattern(*setup.size, args.seed, index, reach),
     }
@@ -349,10 +349,10 @@ def _gain(setup: _Setup) -> _Job:
 
 
 def _frequency(setup: _Setup) -> _Job:
-    from mm.evaluation.content import picture
     from mm.evaluation.figures import draw_frequency
     from mm.evaluation.frequency import FACTORS, MOTIONS, OUTPUTS, compare_frequency, responses_csv
     from mm.evaluation.protocol import gain_levels
+    from mm.evaluation.scene_spec import picture
 
     args = setup.args
     levels = gain_levels(setup.levels or MOTIONS, setup.factors or FACTORS, OUTPUTS)
@@ -378,7 +378,7 @@ def _frequency(setup: _Setup) -> _Job:
 def _kernels(setup: _Setup) -> _Job:
     import numpy as np
 
-    from mm.evaluation.contenders import BASELINE, Network
+    from mm.evaluation.candidates import BASELINE, Network
     from mm.evaluation.figures import draw_kernels
     from mm.evaluation.kernels import PLACES, kernel_pictures, kernels_csv, measure_kernels
 
@@ -450,8 +450,8 @@ def _pictures(args: argparse.Namespace, longest: int) -> tuple[Pictures, str]:
     from mm.data.held_out import PROCEDURAL_SEED, held_out
     from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
     from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, build_source
-    from mm.evaluation.content import OBJECT_SIZE, PLACE, Pictures
     from mm.evaluation.protocol import GAIN_OUTPUTS
+    from mm.evaluation.scene_spec import OBJECT_SIZE, PLACE, Pictures
 
     def one(given: list[str]) -> str | list[str]:
         return given[0] if len(given) == 1 else given

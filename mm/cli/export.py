@@ -130,8 +130,8 @@ def evaluation(folder: Path, digest: str, column: str | None = None) -> dict[str
         InputError: for a folder without measurements, a file that is missing, cut off or damaged, a column
             that a measurement lacks, or one that was measured with other weights.
     """
+    from mm.evaluation.candidates import BASELINE
     from mm.evaluation.comparison import read_csv
-    from mm.evaluation.contenders import BASELINE
 
     tables = [folder / f"{name}.csv" for name in MEASUREMENTS if (folder / f"{name}.csv").is_file()]
     if not tables:

@@ -6,7 +6,7 @@ Public: :class:`Scene`, :class:`Layer`, :func:`random_scene`, :func:`random_disp
 
 The paper's measurements are modules of their own, imported by whoever runs them: ``subpixel``, ``noise`` and
 ``static`` (through ``comparison``), ``gain``, ``kernels``, ``physical``, and our ``frequency``. ``protocol``
-has the levels, ``content`` and ``renderers`` the scenes, ``contenders`` the methods, and ``figures`` the
+has the levels, ``scene_spec`` and ``renderers`` the scenes, ``candidates`` the methods, and ``figures`` the
 pictures.
 """
 

@@ -22,10 +22,10 @@ from torchmetrics.functional.image import (
 
 from mm.errors import InputError
 from mm.evaluation import oscillation
-from mm.evaluation.contenders import Contender, Filtered
-from mm.evaluation.content import Content
+from mm.evaluation.candidates import Candidate, Filtered
 from mm.evaluation.protocol import Level, Rounding, record_frames, seeded
 from mm.evaluation.renderers import stage
+from mm.evaluation.scene_spec import SceneSpec
 from mm.motion import motion_gain
 
 BATCH_PIXELS = {"cpu": 2**17, "cuda": 2**21}  # that go through a method at once
@@ -143,8 +143,8 @@ COLUMNS = tuple(field.name for field in fields(Row))
 def compare(
     measurement: str,
     levels: Sequence[Level],
-    scenes: Callable[[int], Content],
-    methods: Sequence[Contender | Filtered],
+    scenes: Callable[[int], SceneSpec],
+    methods: Sequence[Candidate | Filtered],
     conditions: Conditions,
     *,
     gain: bool = False,
@@ -281,7 +281,7 @@ def _case(level: Level) -> _Case:
     return level.motion, level.factor, level.background_moves
 
 
-def _moved(content: Content, case: _Case, gains: Sequence[float]) -> Tensor:
+def _moved(content: SceneSpec, case: _Case, gains: Sequence[float]) -> Tensor:
     """Return (T, 1 + K, 2): the displacements when everything has moved by ``gains`` times its motion."""
     motion, _, background_moves = case
     moves = torch.ones(len(content.directions), 1, dtype=torch.float64)

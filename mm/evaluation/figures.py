@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mm.evaluation.candidates import BASELINE
 from mm.evaluation.comparison import Row
-from mm.evaluation.contenders import BASELINE
 from mm.evaluation.frequency import Response, bands
 from mm.evaluation.kernels import Kernels, Part
 from mm.evaluation.physical import Course

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from mm.evaluation.candidates import Candidate, Filtered
 from mm.evaluation.comparison import Conditions, Spread
-from mm.evaluation.contenders import Contender, Filtered
-from mm.evaluation.content import Content
 from mm.evaluation.gain import whole_frames
 from mm.evaluation.protocol import Level
+from mm.evaluation.scene_spec import SceneSpec
 from mm.motion import BANDS, gain_by_frequency
 
 MOTIONS, FACTORS = (0.05,), (10.0,)
@@ -42,8 +42,8 @@ class Response:
 
 def compare_frequency(
     levels: Sequence[Level],
-    scenes: Callable[[int], Content],
-    methods: Sequence[Contender | Filtered],
+    scenes: Callable[[int], SceneSpec],
+    methods: Sequence[Candidate | Filtered],
     conditions: Conditions,
     *,
     advance: Callable[[], None] = lambda: None,

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from mm.evaluation import oscillation
+from mm.evaluation.candidates import Candidate, Filtered
 from mm.evaluation.comparison import Conditions, Row, Spread, batches, on_clips
-from mm.evaluation.contenders import Contender, Filtered
-from mm.evaluation.content import Content
 from mm.evaluation.protocol import Level, record_frames, seeded
 from mm.evaluation.renderers import stage
+from mm.evaluation.scene_spec import SceneSpec
 from mm.motion import measure_displacement
 
 # Along an axis, along a diagonal, and against both: (x, y).
@@ -34,8 +34,8 @@ SEARCH = 4  # px beyond standing still, and beyond twice the motion, that regist
 
 def compare_gain(
     levels: Sequence[Level],
-    contents: dict[str, Callable[[int], Content]],
-    methods: Sequence[Contender | Filtered],
+    contents: dict[str, Callable[[int], SceneSpec]],
+    methods: Sequence[Candidate | Filtered],
     conditions: Conditions,
     *,
     advance: Callable[[], None] = lambda: None,
@@ -98,8 +98,8 @@ class Shown(NamedTuple):
 
 def whole_frames(
     levels: Sequence[Level],
-    scenes: Callable[[int], Content],
-    methods: Sequence[Contender | Filtered],
+    scenes: Callable[[int], SceneSpec],
+    methods: Sequence[Candidate | Filtered],
     conditions: Conditions,
     *,
     advance: Callable[[], None],
@@ -178,7 +178,7 @@ def _order(
     key: tuple[str, str, str, Level],
     kinds: Sequence[str],
     renderers: Sequence[str],
-    methods: Sequence[Contender | Filtered],
+    methods: Sequence[Candidate | Filtered],
     levels: Sequence[Level],
 ) -> tuple[int, int, int, int]:
     kind, renderer, name, level = key

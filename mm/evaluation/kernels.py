@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.content import Pictures, picture
+from mm.evaluation.scene_spec import Pictures, picture
 from mm.runtime import exact_arithmetic
 
 Part = Literal["texture", "shape"]

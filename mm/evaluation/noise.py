@@ -5,8 +5,8 @@ The background is static and the objects move, by 0.05 px Ã— 200 and by 0.5 px Ã
 
 from __future__ import annotations
 
-from mm.evaluation.content import Content, Pictures, crowded
 from mm.evaluation.protocol import NOISE_CASES, NOISE_FACTORS, Level, noise_levels
+from mm.evaluation.scene_spec import Pictures, SceneSpec, crowded
 
 VARIES = "noise"
 
@@ -16,7 +16,7 @@ def levels(values: tuple[float, ...] | None = None) -> list[Level]:
     return noise_levels(values or NOISE_FACTORS)
 
 
-def scene(pictures: Pictures, height: int, width: int, seed: int, index: int) -> Content:
+def scene(pictures: Pictures, height: int, width: int, seed: int, index: int) -> SceneSpec:
     """Return scene ``index``."""
     reach = max(motion * factor for motion, factor in NOISE_CASES)
     return crowded(pictures, height, width, seed, index, reach)

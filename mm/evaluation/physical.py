@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.evaluation.candidates import Candidate, Network, Registered
 from mm.evaluation.comparison import Conditions, Spread
-from mm.evaluation.contenders import Contender, Network, Registered
-from mm.evaluation.content import Content, Pictures, lone_object
 from mm.evaluation.protocol import MAX_MOTION, record_frames, seeded
 from mm.evaluation.renderers import stage
+from mm.evaluation.scene_spec import Pictures, SceneSpec, lone_object
 from mm.methods import LearnedMagnifier, Magnifier
 from mm.motion import measure_displacement
 
@@ -97,7 +97,7 @@ def knocks(generator: torch.Generator, frames: int = FRAMES, fps: float = FPS, p
 def compare_physical(
     pictures: Pictures,
     size: tuple[int, int],
-    methods: Sequence[Contender],
+    methods: Sequence[Candidate],
     conditions: Conditions,
     *,
     factor: float = FACTOR,
@@ -162,7 +162,7 @@ def check_factor(factor: float) -> None:
         )
 
 
-def magnified_clip(method: Contender, frames: Tensor, factor: float, device: torch.device) -> Tensor:
+def magnified_clip(method: Candidate, frames: Tensor, factor: float, device: torch.device) -> Tensor:
     """Return the clip (T, 3, H, W) as a method shows it, motion being measured from the first frame."""
     magnifier: Magnifier
     if isinstance(method, Network):
@@ -235,7 +235,7 @@ def courses_csv(courses: Sequence[Course]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _inside(content: Content) -> Tensor:
+def _inside(content: SceneSpec) -> Tensor:
     """Return (H, W) float32: 1 where the object is alone to be seen, in the first frame."""
     height, width = content.size
     alpha = content.objects[0][3]

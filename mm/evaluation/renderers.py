@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.content import Content
+from mm.evaluation.scene_spec import SceneSpec
 from mm.evaluation.scenes import EDGE, MASK_CUTOFF, Layer, Scene, texture_from_image
 
 ANTIALIAS = 1.0  # px, the anti-aliasing Gaussian of the project's renderer: "one destination pixel wide"
@@ -39,7 +39,7 @@ class Stage(Protocol):
 class FourierStage:
     """A scene shown by Fourier shifts; on the CPU, in float64."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: SceneSpec) -> None:
         tall, wide = content.background.shape[-2:]
         texture = texture_from_image(content.background, tall, wide)
         opaque = torch.ones(1, tall, wide, dtype=torch.float64)
@@ -57,7 +57,7 @@ class FourierStage:
 class ProjectStage:
     """A scene shown by the renderer of the training's triplets."""
 
-    def __init__(self, content: Content, device: torch.device | str = "cpu") -> None:
+    def __init__(self, content: SceneSpec, device: torch.device | str = "cpu") -> None:
         # Here: a measurement with the other renderer alone needs no kornia.
         from mm.synthesis import Geometry, Translation
         from mm.synthesis.rendering import Renderer
@@ -116,7 +116,7 @@ def chosen_renderers(name: str) -> tuple[str, ...]:
     return (name,)
 
 
-def stage(renderer: str, content: Content, device: torch.device | str = "cpu") -> Stage:
+def stage(renderer: str, content: SceneSpec, device: torch.device | str = "cpu") -> Stage:
     """Set up a scene in a renderer."""
     return FourierStage(content) if renderer == "fourier" else ProjectStage(content, device)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mm.evaluation.content import Content, Pictures, crowded
 from mm.evaluation.protocol import STATIC_NOISE_FACTORS, Level, static_levels
+from mm.evaluation.scene_spec import Pictures, SceneSpec, crowded
 
 VARIES = "noise"
 
@@ -13,7 +13,7 @@ def levels(values: tuple[float, ...] | None = None) -> list[Level]:
     return static_levels(values or STATIC_NOISE_FACTORS)
 
 
-def scene(pictures: Pictures, height: int, width: int, seed: int, index: int) -> Content:
+def scene(pictures: Pictures, height: int, width: int, seed: int, index: int) -> SceneSpec:
     """Return scene ``index``."""
     # The same reach as the other tests have, so that all three show the same scenes.
     return crowded(pictures, height, width, seed, index, 10.0)

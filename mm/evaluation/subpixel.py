@@ -6,8 +6,8 @@ factor is chosen for 10 px of output. So the level alone decides how little ther
 
 from __future__ import annotations
 
-from mm.evaluation.content import Content, Pictures, crowded
 from mm.evaluation.protocol import SUBPIXEL_MOTIONS, SUBPIXEL_OUTPUT, Level, subpixel_levels
+from mm.evaluation.scene_spec import Pictures, SceneSpec, crowded
 
 VARIES = "motion"
 
@@ -17,6 +17,6 @@ def levels(values: tuple[float, ...] | None = None) -> list[Level]:
     return subpixel_levels(values or SUBPIXEL_MOTIONS)
 
 
-def scene(pictures: Pictures, height: int, width: int, seed: int, index: int) -> Content:
+def scene(pictures: Pictures, height: int, width: int, seed: int, index: int) -> SceneSpec:
     """Return scene ``index``."""
     return crowded(pictures, height, width, seed, index, SUBPIXEL_OUTPUT)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mm.evaluation import random_texture, soft_mask
-from mm.evaluation.content import Pictures
+from mm.evaluation.scene_spec import Pictures
 
 
 def photograph(seed: int, index: int) -> Tensor:

@@ -15,14 +15,14 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.evaluation.candidates import Baseline, Candidate, Filtered, candidates
 from mm.evaluation.comparison import COLUMNS, Conditions, Row, Spread, agreement, compare, read_csv, to_csv
-from mm.evaluation.contenders import Baseline, Contender, Filtered, contenders
-from mm.evaluation.content import Content, Pictures, crowded, pattern, picture
 from mm.evaluation.frequency import bands, compare_frequency, responses_csv
 from mm.evaluation.gain import DIRECTIONS, compare_gain
 from mm.evaluation.oscillation import BAND, FRAMES, MIDDLE
 from mm.evaluation.protocol import Level, noise_levels, static_levels, subpixel_levels
 from mm.evaluation.renderers import RENDERERS, stage
+from mm.evaluation.scene_spec import Pictures, SceneSpec, crowded, pattern, picture
 from mm.methods import PhaseMagnifier
 from mm.temporal import Band, from_band
 
@@ -75,7 +75,7 @@ class Tape:
         return torch.empty(0, 3, 64, 64)
 
 
-def truths(contents: Sequence[Content], levels: Sequence[Level]) -> list[Tensor]:
+def truths(contents: Sequence[SceneSpec], levels: Sequence[Level]) -> list[Tensor]:
     frames = []
     for content in contents:
         for renderer in RENDERERS:
@@ -90,7 +90,7 @@ def truths(contents: Sequence[Content], levels: Sequence[Level]) -> list[Tensor]
 def measured(
     pictures: Pictures,
     levels: Sequence[Level],
-    methods: Sequence[Contender | Filtered],
+    methods: Sequence[Candidate | Filtered],
     count: int = 1,
     **options: object,
 ) -> list[Row]:
@@ -217,7 +217,7 @@ def test_a_clips_noise_is_the_protocols_and_every_frames_own(pictures: Pictures)
 
 
 def test_a_clips_score_does_not_depend_on_what_is_measured_beside_it(pictures: Pictures) -> None:
-    def phase() -> list[Contender | Filtered]:
+    def phase() -> list[Candidate | Filtered]:
         return [Filtered("phase", PhaseMagnifier, CPU)]
 
     levels = [Level(0.5, 4.0, noise, background_moves=False) for noise in (0.1, 1.0)]
@@ -392,7 +392,7 @@ def test_the_gain_in_temporal_mode(name: str) -> None:
     rows = compare_gain(
         [Level(0.1, 10.0), Level(0.2, 1.0)],
         {"pattern": lambda index: content},
-        contenders([name], CPU, temporal=True),
+        candidates([name], CPU, temporal=True),
         Conditions(1, 0, ("fourier",), CPU),
     )
     gains = [row.gain for row in rows if row.method == name]

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.evaluation.candidates import Baseline, Candidate, Network
 from mm.evaluation.comparison import Conditions
-from mm.evaluation.contenders import Baseline, Contender, Network
-from mm.evaluation.content import Pictures, lone_object
 from mm.evaluation.physical import (
     FPS,
     LEAST_INTERIOR,
@@ -26,6 +25,7 @@ from mm.evaluation.physical import (
 )
 from mm.evaluation.protocol import seeded
 from mm.evaluation.renderers import RENDERERS, stage
+from mm.evaluation.scene_spec import Pictures, lone_object
 from mm.methods import LearnedMagnifier
 from mm.networks import MagnificationNetwork, NetworkConfig
 
@@ -51,7 +51,7 @@ class Shown:
 
 
 def test_what_is_recovered_is_what_was_rendered(pictures: Pictures) -> None:
-    methods: list[Contender] = [Baseline(), Shown(pictures, 1.0, "right"), Shown(pictures, 0.5, "half")]
+    methods: list[Candidate] = [Baseline(), Shown(pictures, 1.0, "right"), Shown(pictures, 0.5, "half")]
     courses = compare_physical(
         pictures,
         (80, 88),

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.content import MAX_MOTION, PERIODS, Content, Pictures, crowded, pattern, picture
 from mm.evaluation.renderers import RENDERERS, chosen_renderers, stage
+from mm.evaluation.scene_spec import MAX_MOTION, PERIODS, Pictures, SceneSpec, crowded, pattern, picture
 from mm.motion import measure_displacement
 
 
-def still(content: Content, moments: int = 1) -> Tensor:
+def still(content: SceneSpec, moments: int = 1) -> Tensor:
     return torch.zeros(moments, 1 + len(content.objects), 2, dtype=torch.float64)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.contenders import Filtered, FilteredNetwork, Network, Registered, contenders, protocol
+from mm.evaluation.candidates import Filtered, FilteredNetwork, Network, Registered, candidates, protocol
 from mm.evaluation.oscillation import BAND, FRAMES, MIDDLE
 from mm.methods import LearnedMagnifier
 from mm.methods.layered import LayeredMagnifier
@@ -60,7 +60,7 @@ def pairs() -> tuple[Tensor, Tensor, Tensor]:
 
 def test_a_registered_method_is_run_on_the_two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(methods._entries, "late", Late)
-    base, late = contenders(["late"], CPU)
+    base, late = candidates(["late"], CPU)
     a, b, factor = pairs()
     assert torch.equal(base.magnify(a, b, factor), b)
     expected = (a + factor.view(-1, 1, 1, 1) * (b - a)).clamp(0, 1)
@@ -69,7 +69,7 @@ def test_a_registered_method_is_run_on_the_two_frames(monkeypatch: pytest.Monkey
 
 
 def test_weights_are_a_column_and_give_what_the_method_gives(weights: Path) -> None:
-    _, network = contenders([f"mine={weights}"], CPU)
+    _, network = candidates([f"mine={weights}"], CPU)
     a, b, factor = pairs()
     shown = network.magnify(a, b, factor)
     streamed = Registered("learned", lambda **options: LearnedMagnifier(weights, **options), CPU)
@@ -111,7 +111,7 @@ def test_on_a_clip_the_motion_is_magnified_by_what_the_filter_passes(
     name: str, period: float, axis: int
 ) -> None:
     motion, factor = 0.1, 6.0
-    _, method = contenders([name], CPU, clips=True)
+    _, method = candidates([name], CPU, clips=True)
     assert isinstance(method, Filtered)
     course = [motion * math.cos(2 * math.pi * 3 * (t - MIDDLE) / 30) for t in range(FRAMES)]
     output = method.magnify((wave(at, period, axis) for at in course), factor)
@@ -124,7 +124,7 @@ def test_which_methods_are_measured_on_clips(monkeypatch: pytest.MonkeyPatch, we
     monkeypatch.setitem(methods._entries, "late", Late)
     monkeypatch.setitem(methods._entries, "modal", Modal)
     names = [f"mine={weights}", "late", "modal", "phase"]
-    base, mine, late, modal, phase = contenders(names, CPU, clips=True)
+    base, mine, late, modal, phase = candidates(names, CPU, clips=True)
     assert isinstance(mine, Network)
     assert isinstance(late, Registered)
     assert isinstance(modal, Filtered)
@@ -135,10 +135,10 @@ def test_which_methods_are_measured_on_clips(monkeypatch: pytest.MonkeyPatch, we
     assert {protocol(each) for each in (base, mine, late)} == {"two frames"}
     for each in (modal, phase):
         assert "FIR filter of 30 taps, 0.5–7.5 Hz" in protocol(each)
-    (acceleration,) = contenders(["acceleration"], CPU, clips=True)[1:]
+    (acceleration,) = candidates(["acceleration"], CPU, clips=True)[1:]
     assert "own temporal kernel, for 3 Hz" in protocol(acceleration)
 
-    modal = contenders(names, CPU)[3]
+    modal = candidates(names, CPU)[3]
     assert isinstance(modal, Registered)
     built = modal.build(3.0)
     assert isinstance(built, Modal)
@@ -148,7 +148,7 @@ def test_which_methods_are_measured_on_clips(monkeypatch: pytest.MonkeyPatch, we
 def test_in_temporal_mode_the_network_is_measured_on_a_clip_too(
     monkeypatch: pytest.MonkeyPatch, weights: Path
 ) -> None:
-    base, mine, phase = contenders([f"mine={weights}", "phase"], CPU, temporal=True)
+    base, mine, phase = candidates([f"mine={weights}", "phase"], CPU, temporal=True)
     assert not isinstance(base, Filtered)
     assert isinstance(mine, FilteredNetwork)
     assert isinstance(phase, Filtered)
@@ -164,7 +164,7 @@ def test_in_temporal_mode_the_network_is_measured_on_a_clip_too(
 
     monkeypatch.setitem(methods._entries, "late", Late)
     with pytest.raises(InputError, match=r"the method 'late' has no temporal mode .* leave it out"):
-        contenders(["late"], CPU, temporal=True)
+        candidates(["late"], CPU, temporal=True)
 
 
 def test_methods_that_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,19 +173,19 @@ def test_methods_that_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for clips, how in ((True, "on a clip"), (False, "against a reference frame")):
         message = f"'layered' cannot be measured {how}, .* the layered method needs a region .*; leave it out"
         with pytest.raises(InputError, match=message):
-            contenders(["layered"], CPU, clips=clips)
+            candidates(["layered"], CPU, clips=clips)
         with pytest.raises(InputError, match=r"'demanding' cannot be measured.* needs tune; leave it out"):
-            contenders(["demanding"], CPU, clips=clips)
+            candidates(["demanding"], CPU, clips=clips)
     with pytest.raises(
         InputError, match=r"'acceleration' cannot be measured against a reference frame, .* two frames;"
     ):
-        contenders(["acceleration"], CPU)
+        candidates(["acceleration"], CPU)
 
 
 def test_a_method_that_does_not_keep_the_clips_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(methods._entries, "greedy", Greedy)
     with pytest.raises(InputError, match="'greedy' gave 1 frames for a clip of 2"):
-        contenders(["greedy"], CPU)[1].magnify(*pairs())
+        candidates(["greedy"], CPU)[1].magnify(*pairs())
     made = Filtered("greedy", lambda factor, mode, band: Greedy(factor=factor), CPU)
     with pytest.raises(InputError, match=f"'greedy' gave {FRAMES - 1} frames for a clip of {FRAMES}"):
         made.magnify([torch.zeros(3, 8, 8)] * FRAMES, 2.0)
@@ -193,15 +193,15 @@ def test_a_method_that_does_not_keep_the_clips_length(monkeypatch: pytest.Monkey
 
 def test_names_that_cannot_be_used(weights: Path) -> None:
     with pytest.raises(InputError, match="no method is called 'learnt'; did you mean 'learned'"):
-        contenders(["learnt"], CPU)
+        candidates(["learnt"], CPU)
     with pytest.raises(InputError, match="'mine' is given twice"):
-        contenders([f"mine={weights}", f"mine={weights}"], CPU)
+        candidates([f"mine={weights}", f"mine={weights}"], CPU)
     with pytest.raises(InputError, match="'input' is always shown"):
-        contenders([f"input={weights}"], CPU)
+        candidates([f"input={weights}"], CPU)
     with pytest.raises(InputError, match=r"no weights file 'nowhere\.npz'"):
-        contenders(["2018=nowhere.npz"], CPU)
+        candidates(["2018=nowhere.npz"], CPU)
     for text in ("=x.npz", "mine="):
         with pytest.raises(InputError, match="a method is NAME, or NAME=WEIGHTS"):
-            contenders([text], CPU)
+            candidates([text], CPU)
     with pytest.raises(InputError, match="no method is given"):
-        contenders([], CPU)
+        candidates([], CPU)

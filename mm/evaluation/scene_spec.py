@@ -44,7 +44,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Content:
+class SceneSpec:
     """What one scene shows. Sizes in px of the frame; one px of a picture is one px of the frame.
 
     Attributes:
@@ -81,7 +81,7 @@ def check_size(height: int, width: int) -> None:
         )
 
 
-def crowded(pictures: Pictures, height: int, width: int, seed: int, index: int, reach: float) -> Content:
+def crowded(pictures: Pictures, height: int, width: int, seed: int, index: int, reach: float) -> SceneSpec:
     """Return a photograph with 3 to 6 large objects before it that cover one another.
 
     Args:
@@ -107,7 +107,7 @@ def crowded(pictures: Pictures, height: int, width: int, seed: int, index: int, 
     )
     sides = torch.tensor([width - 1.0, height - 1.0], dtype=torch.float64)
     centres = _between(PLACE, 1 - PLACE, (count, 2), generator) * sides
-    return Content(
+    return SceneSpec(
         index,
         background,
         objects,
@@ -118,7 +118,9 @@ def crowded(pictures: Pictures, height: int, width: int, seed: int, index: int, 
     )
 
 
-def lone_object(pictures: Pictures, height: int, width: int, seed: int, index: int, reach: float) -> Content:
+def lone_object(
+    pictures: Pictures, height: int, width: int, seed: int, index: int, reach: float
+) -> SceneSpec:
     """Return a photograph with one large object in the middle before it; arguments as of :func:`crowded`."""
     margin = _margin(height, width, reach)
     generator = seeded(seed, index, 4)
@@ -127,7 +129,7 @@ def lone_object(pictures: Pictures, height: int, width: int, seed: int, index: i
     longest = LONE_SIZE * min(height, width)
     patch = _patch(pictures.cutout(seed, index, 0), longest, math.ceil(longest) + 2 * RIM)
     middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float64)
-    return Content(
+    return SceneSpec(
         index,
         background,
         (patch,),
@@ -138,7 +140,7 @@ def lone_object(pictures: Pictures, height: int, width: int, seed: int, index: i
     )
 
 
-def picture(pictures: Pictures, height: int, width: int, seed: int, index: int, reach: float) -> Content:
+def picture(pictures: Pictures, height: int, width: int, seed: int, index: int, reach: float) -> SceneSpec:
     """Return a photograph alone, for motion of the whole frame; arguments as of :func:`crowded`."""
     margin = _margin(height, width, reach)
     generator = seeded(seed, index, 2)
@@ -147,7 +149,7 @@ def picture(pictures: Pictures, height: int, width: int, seed: int, index: int, 
     return _alone(index, background, margin, generator)
 
 
-def pattern(height: int, width: int, seed: int, index: int, reach: float) -> Content:
+def pattern(height: int, width: int, seed: int, index: int, reach: float) -> SceneSpec:
     """Return a smooth pattern alone: plane waves with periods of 12 to 48 px in random directions.
 
     The waves repeat on the canvas, so that a Fourier shift moves them exactly.
@@ -183,10 +185,10 @@ def pattern(height: int, width: int, seed: int, index: int, reach: float) -> Con
 # --- parts -----------------------------------------------------------------------------------------------
 
 
-def _alone(index: int, background: Tensor, margin: int, generator: torch.Generator) -> Content:
+def _alone(index: int, background: Tensor, margin: int, generator: torch.Generator) -> SceneSpec:
     none = torch.zeros(0, 2, dtype=torch.float64)
     phase = _between(-0.5, 0.5, 2, generator)
-    return Content(index, background, (), none, phase, _directions(1, generator), margin)
+    return SceneSpec(index, background, (), none, phase, _directions(1, generator), margin)
 
 
 def _margin(height: int, width: int, reach: float) -> int:

@@ -29,7 +29,7 @@ BASELINE = "input"
 LEARNED = "learned"
 
 
-class Contender(Protocol):
+class Candidate(Protocol):
     """A method under measurement.
 
     Attributes:
@@ -61,7 +61,7 @@ class Baseline:
     name: str = BASELINE
 
     def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
-        """See :class:`Contender`."""
+        """See :class:`Candidate`."""
         return b
 
 
@@ -73,7 +73,7 @@ class Network:
     network: MagnificationNetwork
 
     def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
-        """See :class:`Contender`."""
+        """See :class:`Candidate`."""
         return self.network.magnify_pair(a, b, factor)
 
 
@@ -92,7 +92,7 @@ class Registered:
     device: torch.device
 
     def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
-        """See :class:`Contender`."""
+        """See :class:`Candidate`."""
         return torch.stack([self._pair(*pair) for pair in zip(a, b, factor.tolist(), strict=True)])
 
     def build(self, factor: float) -> Magnifier:
@@ -197,7 +197,7 @@ def filtered_network(name: str, network: MagnificationNetwork, device: torch.dev
     return FilteredNetwork(name, partial(LearnedMagnifier, network), device, network)
 
 
-def protocol(method: Contender | Filtered) -> str:
+def protocol(method: Candidate | Filtered) -> str:
     """Say on what a method is measured."""
     if not isinstance(method, Filtered):
         return "two frames"
@@ -245,9 +245,9 @@ def _streamed(magnifier: Magnifier, clip: Iterable[Tensor]) -> Iterator[Tensor]:
     yield from magnifier.flush()
 
 
-def contenders(
+def candidates(
     names: Sequence[str], device: torch.device, *, clips: bool = False, temporal: bool = False
-) -> list[Contender | Filtered]:
+) -> list[Candidate | Filtered]:
     """Return the methods that ``names`` describe, the input itself before them.
 
     Args:
@@ -267,7 +267,7 @@ def contenders(
         network = load(source, device)
         return filtered_network(name, network, device) if temporal else Network(name, network)
 
-    found: list[Contender | Filtered] = [Baseline()]
+    found: list[Candidate | Filtered] = [Baseline()]
     for text in names:
         name, is_weights, source = (part.strip() for part in text.partition("="))
         if not name or (is_weights and not source):
