@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mm.data.augmentation import Augmentation
     from mm.data.bank import ImageBank
     from mm.data.cache import ImageCache
+    from mm.data.codec import CodecStage, encode_decode
     from mm.data.datamodule import (
         BackgroundDataModule,
         BlurredDataModule,
@@ -31,6 +32,7 @@ _HOMES = {
     "Augmentation": "augmentation",
     "BackgroundDataModule": "datamodule",
     "BlurredDataModule": "datamodule",
+    "CodecStage": "codec",
     "FolderOfCutouts": "sources",
     "FolderOfPhotographs": "sources",
     "ImageBank": "bank",
@@ -50,6 +52,7 @@ _HOMES = {
     "StaticDataModule": "datamodule",
     "UnreadableImage": "decoding",
     "cut_out": "masks",
+    "encode_decode": "codec",
     "feather": "masks",
     "read_photograph": "decoding",
 }
@@ -58,6 +61,7 @@ __all__ = [
     "Augmentation",
     "BackgroundDataModule",
     "BlurredDataModule",
+    "CodecStage",
     "FolderOfCutouts",
     "FolderOfPhotographs",
     "ImageBank",
@@ -77,6 +81,7 @@ __all__ = [
     "StaticDataModule",
     "UnreadableImage",
     "cut_out",
+    "encode_decode",
     "feather",
     "read_photograph",
 ]

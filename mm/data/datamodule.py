@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, default_collate
 from mm.data.augmentation import Augmentation
 from mm.data.bank import ImageBank
 from mm.data.cache import ImageCache
+from mm.data.codec import CodecStage
 from mm.data.dataset import LayersDataset
 from mm.data.held_out import held_out
 from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
@@ -25,7 +26,7 @@ from mm.data.sampling import FixedSampler, StreamLoader, StreamPosition, StreamS
 from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, ImageSource, NamedSource, build_source
 from mm.data.splits import Split, Stage, split_indices
 from mm.errors import InputError
-from mm.synthesis import Synthesizer
+from mm.synthesis import ClipSynthesizer, Synthesizer
 
 _MEGABYTE = 2**20
 
@@ -46,6 +47,8 @@ class MagnificationDataModule(LightningDataModule):
         synthesizer: renders the triplets and says how large the layers are; None for its defaults.
         validation_synthesizer: renders validation and test; None for ``synthesizer``. Where what is trained
             on is varied, as in a sweep over motions or noise, this holds what is measured on.
+        codec: with a :class:`~mm.synthesis.ClipSynthesizer`, the round trip that its clips go through on the
+            CPU; None for uncompressed clips.
         subsets: weight of each subset by name; None for all of them, equally.
         batch_size: samples in a batch of one rank.
         samples_per_epoch: over all ranks; rounded down to whole batches.
@@ -90,6 +93,7 @@ class MagnificationDataModule(LightningDataModule):
         start_method: Literal["fork", "spawn", "forkserver"] | None = None,
         render_on: Literal["device", "workers"] = "device",
         validation_synthesizer: Synthesizer | None = None,
+        codec: CodecStage | None = None,
     ) -> None:
         super().__init__()
         least = {
@@ -130,6 +134,9 @@ class MagnificationDataModule(LightningDataModule):
         self.prefetch_factor = prefetch_factor
         self.start_method = start_method
         self.render_on = render_on
+        if codec is not None and not isinstance(self.synthesizer, ClipSynthesizer):
+            raise InputError("data.codec needs clips; make data.synthesizer a mm.synthesis.ClipSynthesizer")
+        self.codec = codec
         self._given = (photographs, cutouts)
         self._banks: dict[Stage, tuple[ImageBank, ImageBank]] = {}
         self._cache: ImageCache | None = None
@@ -222,7 +229,7 @@ class MagnificationDataModule(LightningDataModule):
         keep = self.persistent_workers and self.num_workers > 0
         # A copy: validation moves the module's own to the GPU, which a forked worker cannot use.
         workers_own = copy.deepcopy(self.synthesizer).cpu() if self.render_on == "workers" else None
-        collate = None if workers_own is None else _RenderingCollate(workers_own)
+        collate = None if workers_own is None else _RenderingCollate(workers_own, self.codec)
         return StreamLoader(
             dataset, sampler=sampler, persistent_workers=keep, collate_fn=collate, **self._loading()
         )
@@ -246,7 +253,7 @@ class MagnificationDataModule(LightningDataModule):
             synthesizer.to(device)
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             rendered: dict[str, Tensor] = synthesizer(dict(batch))
-        return rendered
+        return self.codec(rendered) if self.codec else rendered
 
     def teardown(self, stage: str | None = None) -> None:
         """Say how many images were broken."""
@@ -332,12 +339,13 @@ class MixedDataModule(MagnificationDataModule):
 class _RenderingCollate:
     """Makes a batch of samples and renders it, in a worker."""
 
-    def __init__(self, synthesizer: Synthesizer) -> None:
+    def __init__(self, synthesizer: Synthesizer, codec: CodecStage | None) -> None:
         self.synthesizer = synthesizer
+        self.codec = codec
 
     def __call__(self, samples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         rendered: dict[str, Tensor] = self.synthesizer(default_collate(samples))
-        return rendered
+        return self.codec(rendered) if self.codec else rendered
 
 
 def _without_held_out(

@@ -1,5 +1,7 @@
 """Layers → training triplets with exactly known motion, on the device, while training runs."""
 
+from mm.synthesis.camera import Camera
+from mm.synthesis.clips import ClipSynthesizer
 from mm.synthesis.geometry import Geometry
 from mm.synthesis.limits import MotionLimits
 from mm.synthesis.motion import (
@@ -14,10 +16,13 @@ from mm.synthesis.motion import (
 )
 from mm.synthesis.recipes import SUBSETS, Recipe, recipe_index
 from mm.synthesis.synthesizer import Synthesizer
+from mm.synthesis.trajectory import TrajectoryConfig
 from mm.synthesis.truth import LayerTruth, SampleTruth, ground_truth
 
 __all__ = [
     "SUBSETS",
+    "Camera",
+    "ClipSynthesizer",
     "Elastic",
     "Geometry",
     "LayerTruth",
@@ -30,6 +35,7 @@ __all__ = [
     "Scaling",
     "Shear",
     "Synthesizer",
+    "TrajectoryConfig",
     "Translation",
     "TravellingWave",
     "ground_truth",

@@ -9,15 +9,17 @@ all samples are one batch. Compositing needs, at each window pixel, the light th
 through: one canvas a sample is gone over from the front object to the last, each of which reads its window of
 it and dims it; then the weighted colours of all are added on the canvas.
 
-The frames of a triplet are rendered one after the other, which bounds the memory.
+Frames are rendered one after the other, which bounds the memory; they share the layers' coefficients.
 
 Coordinates are px of the output frame, (x, y), 0 the centre of the first pixel. The material point X of a
-layer is at X + gain · u(X) in a frame, u its displacement field.
+layer is at X + gain · u(X) in a frame, u its displacement field. A rolling shutter reads each row at its own
+time: the gain then depends on the row at which the material is seen.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -37,6 +39,10 @@ _INVERSION_ERROR = 3e-4
 # Output px between the nodes at which a field is solved, and how many nodes lie past each end of a layer.
 _LATTICE_SPACING = 2
 _LATTICE_BORDER = 4
+
+# Rows (L, n) of the frame, px -> gain of each of L layers there: (L, n, A), or (L, 1, A) if rows are alike.
+# A is 1 for the generators of mm.synthesis.motion.
+Gain = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -84,7 +90,9 @@ class Renderer:
         supersampling: fine pixels per output pixel along each axis.
         max_antialias: largest standard deviation of the anti-aliasing Gaussian, output px.
         max_gradient: steepest displacement that a layer may have, px per px.
-        fast_translation: whether translations take the separable path (the same numbers, faster).
+        fast_translation: whether translations take the separable path (the same numbers, faster). It cannot
+            show a gain that depends on the row.
+        skew: farthest, px, that a rolling shutter shifts rows of one object against its middle row.
     """
 
     def __init__(
@@ -96,6 +104,7 @@ class Renderer:
         max_antialias: float = 1.0,
         max_gradient: float = 0.25,
         fast_translation: bool = True,
+        skew: float = 0.0,
     ) -> None:
         self.geometry = geometry
         self.generator = generator
@@ -106,7 +115,7 @@ class Renderer:
         # A layer of half-diagonal r deforms by at most max_gradient · r about its centre.
         half = geometry.object_size / 2
         deformation = 0.0 if generator.is_translation else max_gradient * half * math.sqrt(2.0)
-        self.window = 2 * math.ceil(supersampling * (half + deformation + 1.0))
+        self.window = 2 * math.ceil(supersampling * (half + deformation + skew + 1.0))
         self.canvas = (
             supersampling * (geometry.height - 1) + 1 + 2 * self.apron,
             supersampling * (geometry.width - 1) + 1 + 2 * self.apron,
@@ -131,16 +140,43 @@ class Renderer:
         if gains.device.type == "cpu":
             # On a GPU, looking would stop the pipeline.
             layers = layers.trimmed()
-        background, objects = self._coefficients(layers)
-        frames = []
-        for gain in gains.unbind(1):
-            canvas = self._background(background, layers, gain)
-            if objects.shape[0]:
-                canvas = self._composite(canvas, objects, layers, gain)
-            frames.append(self._decimate(canvas, antialias))
+        coefficients = self.coefficients(layers)
+        background, objects = layers.background_motion[1], layers.object_motion[1]
+        frames = [
+            self.frame(
+                coefficients,
+                layers,
+                same_in_all_rows(background * gain),
+                same_in_all_rows((objects * gain[:, None]).flatten()),
+                antialias,
+            )
+            for gain in gains.unbind(1)
+        ]
         return torch.stack(frames, dim=1)
 
-    def _coefficients(self, layers: Layers) -> tuple[Tensor, Tensor]:
+    def frame(
+        self,
+        coefficients: tuple[Tensor, Tensor],
+        layers: Layers,
+        background: Gain,
+        objects: Gain,
+        antialias: Tensor,
+    ) -> Tensor:
+        """Render one frame (B, 3, H, W), unclamped.
+
+        Args:
+            coefficients: as :meth:`coefficients` returns them; all frames of the layers share them.
+            layers: what is seen. Their amplitudes are not used: the gains are to hold them.
+            background: gain of the background, for L = B layers.
+            objects: gain of the objects, for L = B·K layers.
+            antialias: (B,) standard deviation of the anti-aliasing Gaussian, output px.
+        """
+        canvas = self._background(coefficients[0], layers, background)
+        if layers.objects.shape[1]:
+            canvas = self._composite(canvas, coefficients[1], layers, objects)
+        return self._decimate(canvas, antialias)
+
+    def coefficients(self, layers: Layers) -> tuple[Tensor, Tensor]:
         """Return what the kernel weighs: of the background (B, 3, Hb, Wb) and the objects (B·K, 4, P, P)."""
         background, sigma = layers.background, layers.background_blur
         if sigma is not None:
@@ -154,31 +190,27 @@ class Renderer:
 
     # -- the background --------------------------------------------------------------------------------------
 
-    def _background(self, coefficients: Tensor, layers: Layers, gain: Tensor) -> Tensor:
-        """Return the background (B, 3, rows, columns) on the canvas at a gain (B,)."""
-        rows, columns = self._canvas_coordinates(gain.device)
-        parameters, amplitude = layers.background_motion
-        strength = amplitude * gain
+    def _background(self, coefficients: Tensor, layers: Layers, gain: Gain) -> Tensor:
+        """Return the background (B, 3, rows, columns) on the canvas."""
+        rows, columns = self._canvas_coordinates(coefficients.device)
+        parameters = layers.background_motion[0]
         x_offset, y_offset = (self.geometry.margin + layers.phase)[:, :, None].unbind(1)
         if self.separable:
-            shift = self._displacement_at_centre(parameters, strength)
+            shift = self._displacement_at_centre(parameters, gain(self._middle(parameters)[:, 1:]))
             height, width = coefficients.shape[-2:]
             down = resampling_matrix(rows - shift[:, 1:] + y_offset, height, self.kernel, mirror=True)
             across = resampling_matrix(columns - shift[:, :1] + x_offset, width, self.kernel, mirror=True)
             return resample_separable(coefficients, down, across)
-        b = gain.shape[0]
-        lines = (
-            (rows - (self.geometry.height - 1) / 2).expand(b, -1),
-            (columns - (self.geometry.width - 1) / 2).expand(b, -1),
-        )
-        move = self._material_offset(*lines, parameters, strength)
+        centre = self._middle(parameters)
+        lines = (rows - centre[:, 1:], columns - centre[:, :1])
+        move = self._material_offset(*lines, parameters, gain, centre)
         x = move[:, 0] + (columns + x_offset)[:, None, :]
         y = move[:, 1] + (rows + y_offset)[:, :, None]
         return resample_field(coefficients, x, y, self.kernel, mirror=True)
 
     # -- the objects -----------------------------------------------------------------------------------------
 
-    def _composite(self, background: Tensor, objects: Tensor, layers: Layers, gain: Tensor) -> Tensor:
+    def _composite(self, background: Tensor, objects: Tensor, layers: Layers, gain: Gain) -> Tensor:
         """Return the canvas with the objects, (B, 3, rows + 1, columns + 1); the last of each is scrap."""
         b, channels, rows, columns = background.shape
         k = layers.objects.shape[1]
@@ -188,37 +220,35 @@ class Renderer:
         clear = 1.0 - windows[:, :, 3].flatten(2)
         weight = torch.empty_like(clear)
         # What the objects so far let through, in double: a product of many must not drift.
-        passes = torch.ones(b, (rows + 1) * (columns + 1), dtype=torch.float64, device=gain.device)
+        passes = torch.ones(b, (rows + 1) * (columns + 1), dtype=torch.float64, device=objects.device)
         for place, through, kept in zip(index.unbind(1), clear.unbind(1), weight.unbind(1), strict=True):
             so_far = passes.gather(-1, place)
             kept.copy_(so_far)
             passes.scatter_(-1, place, so_far.mul_(through))
         weight = weight.view(b, k, 1, self.window, self.window)
-        colour = torch.empty(b, channels, k, self.window, self.window, device=gain.device)
+        colour = torch.empty(b, channels, k, self.window, self.window, device=objects.device)
         torch.mul(windows[:, :, :channels], weight, out=colour.transpose(1, 2))
-        canvas = torch.zeros(b, channels, rows + 1, columns + 1, device=gain.device)
+        canvas = torch.zeros(b, channels, rows + 1, columns + 1, device=objects.device)
         behind = passes.to(torch.float32).view(b, 1, rows + 1, columns + 1)[..., :rows, :columns]
         torch.mul(background, behind, out=canvas[..., :rows, :columns])
         place = index.view(b, 1, -1).expand(-1, channels, -1)
         canvas.view(b, channels, -1).scatter_add_(-1, place, colour.view(b, channels, -1))
         return canvas
 
-    def _windows(self, objects: Tensor, layers: Layers, gain: Tensor) -> tuple[Tensor, Tensor]:
-        """Render each object in its window, at a gain (B,).
+    def _windows(self, objects: Tensor, layers: Layers, gain: Gain) -> tuple[Tensor, Tensor]:
+        """Render each object in its window.
 
         Returns:
             colours (B·K, 4, w, w), and where each window pixel (B·K, w, w) is on the canvas, row by row,
             which has a row and a column more for what is outside it.
         """
         n, patch = objects.shape[0], objects.shape[-1]
-        parameters, amplitude = layers.object_motion
-        parameters = parameters.reshape(n, -1)
-        strength = (amplitude * gain[:, None]).reshape(n)
+        parameters = layers.object_motion[0].reshape(n, -1)
         centre = layers.centres.reshape(n, 2)
-        moved_centre = centre + self._displacement_at_centre(parameters, strength)
+        moved_centre = centre + self._displacement_at_centre(parameters, gain(centre[:, 1:]))
         # (N, 2, 1) fine pixel of the window's first column and row.
         origin = ((moved_centre * self.scale + self.apron).floor() - self.window // 2)[..., None]
-        fine = origin + torch.arange(self.window, device=gain.device, dtype=torch.float32)
+        fine = origin + torch.arange(self.window, device=objects.device, dtype=torch.float32)
         position = (fine - self.apron) / self.scale
         to_patch = (patch - 1) / 2
         if self.separable:
@@ -229,7 +259,7 @@ class Renderer:
             colours = resample_separable(objects, down, across)
         else:
             x, y = (position - centre[..., None]).unbind(1)
-            move = self._material_offset(y, x, parameters, strength)
+            move = self._material_offset(y, x, parameters, gain, centre)
             x, y = move[:, 0] + x[:, None, :] + to_patch, move[:, 1] + y[:, :, None] + to_patch
             colours = resample_field(objects, x, y, self.kernel, mirror=False)
         rows, columns = self.canvas
@@ -240,15 +270,25 @@ class Renderer:
 
     # -- motion ----------------------------------------------------------------------------------------------
 
-    def _field(self, points: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
-        return self.generator.displacement(points, parameters, gain[:, None, None])
+    def _middle(self, like: Tensor) -> Tensor:
+        """Return (L, 2): the middle of the frame, about which the background moves."""
+        middle = ((self.geometry.width - 1) / 2, (self.geometry.height - 1) / 2)
+        return torch.stack([torch.full_like(like[:, 0], value) for value in middle], dim=-1)
 
     def _displacement_at_centre(self, parameters: Tensor, gain: Tensor) -> Tensor:
-        """Return (L, 2) how far each layer's centre moves."""
+        """Return (L, 2) how far each layer's centre moves, at a gain (L, 1, A)."""
         nowhere = torch.zeros(parameters.shape[0], 1, 2, device=parameters.device)
-        return self._field(nowhere, parameters, gain)[:, 0]
+        return self.generator.displacement(nowhere, parameters, gain)[:, 0]
 
-    def _material_offset(self, rows: Tensor, columns: Tensor, parameters: Tensor, gain: Tensor) -> Tensor:
+    def _material_offset(
+        self,
+        rows: Tensor,
+        columns: Tensor,
+        parameters: Tensor,
+        gain: Gain,
+        centre: Tensor,
+        scale: int | None = None,
+    ) -> Tensor:
         """Return X − point, X being the material that is at each grid point: X + gain · u(X) = point.
 
         Fields are smooth, so they are solved on a coarse lattice and brought to the grid by cubic splines: at
@@ -259,12 +299,14 @@ class Renderer:
             rows: (L, h) coordinates of the grid's rows, one fine pixel apart, relative to the layer's centre.
             columns: (L, w) of its columns.
             parameters: (L, P).
-            gain: (L,).
+            gain: of each layer.
+            centre: (L, 2) where the layer's centre is in the reference frame.
+            scale: fine pixels per output pixel; the canvas's if None.
 
         Returns:
             (L, 2, h, w), x first.
         """
-        step = _LATTICE_SPACING * self.scale
+        step = _LATTICE_SPACING * (scale or self.scale)
         lattice, to_grid = [], []
         for line in (rows, columns):
             count = line.shape[1]
@@ -275,11 +317,73 @@ class Renderer:
         y, x = lattice
         grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), -1)
         points = grid.flatten(1, 2)
+        amount = at_points(gain(y + centre[:, 1:]), x.shape[1])
         offset = torch.zeros_like(points)
         for _ in range(1 if self.generator.is_translation else self.inversion_steps):
-            offset = -self._field(points + offset, parameters, gain)
+            offset = -self.generator.displacement(points + offset, parameters, amount)
         coarse = offset.expand_as(points).reshape(grid.shape).permute(0, 3, 1, 2)
         return to_grid[0] @ coarse @ to_grid[1].T
+
+    # -- what is seen ----------------------------------------------------------------------------------------
+
+    def visible_displacement(
+        self,
+        coefficients: tuple[Tensor, Tensor],
+        layers: Layers,
+        background: tuple[Gain, Gain],
+        objects: tuple[Gain, Gain],
+    ) -> Tensor:
+        """Return a part of the displacement of what is visible at each pixel of a frame.
+
+        The visible layer is the frontmost that is more than half opaque at the pixel's centre.
+
+        Args:
+            coefficients, layers: as of :meth:`frame`.
+            background: the frame's gain, and that of the part which is asked for.
+            objects: likewise.
+
+        Returns:
+            (B, 2, H, W) px, x first.
+        """
+        b, k = layers.objects.shape[:2]
+        parameters = layers.background_motion[0]
+        _, shown = self._material_motion(parameters, *background, self._middle(parameters))
+        moves = layers.object_motion[0].flatten(0, 1)
+        centres = layers.centres.flatten(0, 1)
+        patch = layers.objects.shape[-1]
+        alpha = coefficients[1][:, 3:]
+        source, own = self._material_motion(moves, *objects, centres)
+        x, y = (source + (patch - 1) / 2).unbind(1)
+        if self.separable:
+            down = resampling_matrix(y[..., 0], patch, self.kernel, mirror=False)
+            across = resampling_matrix(x[..., 0, :], patch, self.kernel, mirror=False)
+            opaque = resample_separable(alpha, down, across) > 0.5
+        else:
+            opaque = resample_field(alpha, x, y, self.kernel, mirror=False) > 0.5
+        opaque, own = opaque.unflatten(0, (b, k)), own.unflatten(0, (b, k))
+        for number in reversed(range(k)):
+            shown = torch.where(opaque[:, number], own[:, number], shown)
+        return shown.expand(b, 2, self.geometry.height, self.geometry.width)
+
+    def _material_motion(
+        self, parameters: Tensor, gain: Gain, part: Gain, centre: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return for layers at ``gain`` what material is at each pixel of the frame, and its displacement at
+        ``part``, both (L, 2, H, W), the first relative to the layers' centres."""
+        n = parameters.shape[0]
+        height, width = self.geometry.height, self.geometry.width
+        rows = torch.arange(height, device=parameters.device) - centre[:, 1:]
+        columns = torch.arange(width, device=parameters.device) - centre[:, :1]
+        points = torch.stack(torch.broadcast_tensors(columns[:, None, :], rows[:, :, None]), dim=1)
+        if self.separable:
+            where = centre[:, 1:]
+            shift = self._displacement_at_centre(parameters, gain(where))
+            own = self._displacement_at_centre(parameters, part(where))
+            return points - shift[..., None, None], own[..., None, None].expand_as(points)
+        points = points + self._material_offset(rows, columns, parameters, gain, centre, scale=1)
+        amount = at_points(part(rows + centre[:, 1:]), width)
+        field = self.generator.displacement(points.flatten(2).mT, parameters, amount)
+        return points, field.expand(n, height * width, 2).mT.unflatten(-1, (height, width))
 
     # -- to the output grid ----------------------------------------------------------------------------------
 
@@ -299,6 +403,19 @@ class Renderer:
         # A canvas may end with scrap.
         frames = smooth[..., : self.geometry.height, : self.geometry.width]
         return frames.view(b, channels, *frames.shape[-2:])
+
+
+def same_in_all_rows(gain: Tensor) -> Gain:
+    """Return the gain of layers (L,) or (L, A) that move alike in all rows."""
+    amount = gain.reshape(gain.shape[0], 1, -1)
+    return lambda rows: amount
+
+
+def at_points(gain: Tensor, columns: int) -> Tensor:
+    """Return gains (L, n, A) of rows at the points (L, n · columns, A) of a grid, row by row."""
+    if gain.shape[1] == 1:
+        return gain
+    return gain[:, :, None].expand(-1, -1, columns, -1).flatten(1, 2)
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:

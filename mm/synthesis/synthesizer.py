@@ -228,12 +228,7 @@ class Synthesizer(nn.Module):
             observed["y"] = y
         frames = torch.stack(tuple(observed.values()), dim=1)
         shape = tuple(frames.shape[1:])
-        low, high = self._noise[batch["subset"]].unbind(-1)
-        strength = random.uniform("noise strength")
-        if self.noise_distribution == "uniform":
-            strength = low + (high - low) * strength
-        else:
-            strength = low * (high / low) ** strength
+        strength = self._noise_strength(random, batch["subset"])
         frames = photon_noise(frames, strength, random.normal("noise", *shape))
         frames = quantise(frames, self._rounding(random, shape)) if self.quantised else frames.clamp(0, 1)
         out = {"y": y} | dict(zip(observed, frames.unbind(1), strict=True))
@@ -241,6 +236,14 @@ class Synthesizer(nn.Module):
         out["factor"] = factor
         out["motion"] = self.motion_at_centres(layers)
         return out | {name: batch[name] for name in ("seed", "subset", "index") if name in batch}
+
+    def _noise_strength(self, random: SampleRandom, subset: Tensor) -> Tensor:
+        """Return (B,) the noise's standard deviation at mid-grey."""
+        low, high = self._noise[subset].unbind(-1)
+        strength = random.uniform("noise strength")
+        if self.noise_distribution == "uniform":
+            return low + (high - low) * strength
+        return low * (high / low) ** strength
 
     def _rounding(self, random: SampleRandom, shape: tuple[int, ...]) -> Tensor:
         """Return what decides how each value is rounded, (B, …) in [0, 1)."""

@@ -11,6 +11,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 
 import mm.data
 from mm.data import (
+    CodecStage,
     FolderOfCutouts,
     FolderOfPhotographs,
     ImageSource,
@@ -282,3 +283,47 @@ def test_validation_can_be_rendered_otherwise_than_training(photographs: Path, c
 def test_validation_must_have_the_subsets_of_training(photographs: Path, cutouts: Path) -> None:
     with pytest.raises(InputError, match="validation_synthesizer must have the subsets"):
         module(photographs, cutouts, validation_synthesizer=Synthesizer(24, 32, subsets=SUBSETS[:2]))
+
+
+def test_clips_are_rendered_and_compressed_by_workers_or_on_the_device(
+    photographs: Path, cutouts: Path
+) -> None:
+    made = [
+        parsed(
+            {
+                "class_path": "mm.data.SharpDataModule",
+                "init_args": {
+                    "photographs": str(photographs),
+                    "cutouts": str(cutouts),
+                    "batch_size": 2,
+                    "samples_per_epoch": 2,
+                    "num_workers": 0,
+                    "render_on": place,
+                    "codec": {"codecs": ["mjpeg"], "crf": [4, 8]},
+                    "synthesizer": {
+                        "class_path": "mm.synthesis.ClipSynthesizer",
+                        "init_args": {
+                            "height": 24,
+                            "width": 32,
+                            "frames": 4,
+                            "truth_frames": 1,
+                            "trajectories": {"frequencies": [0.1, 0.3], "share": 1.0},
+                            "camera": {"flicker": [0, 0.01]},
+                            "limits": {"max_magnified": 4.0, "max_motion": 1.0, "max_factor": 20.0},
+                        },
+                    },
+                },
+            }
+        )
+        for place in ("workers", "device")
+    ]
+    batches = []
+    for module in made:
+        assert isinstance(module, MagnificationDataModule)
+        module.setup("fit")
+        batches.append(module.on_after_batch_transfer(next(iter(module.train_dataloader())), 0))
+    assert batches[0]["frames"].shape == (2, 4, 3, 24, 32)
+    assert batches[0]["truth"].shape == (2, 1, 3, 24, 32)
+    assert same(*batches)
+    with pytest.raises(InputError, match="codec needs clips"):
+        MixedDataModule(synthesizer=synthesizer(), codec=CodecStage())

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "motion": {"video", "temporal"},
     "sweeps": set(),
     "synthesis": set(),
-    "data": {"synthesis"},
+    "data": {"synthesis", "video"},
     "training": {"networks", "motion"},
     "methods": {"networks", "temporal", "video"},
     "magnify": {"methods", "motion", "networks", "temporal", "video"},
