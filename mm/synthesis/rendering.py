@@ -406,8 +406,8 @@ class Renderer:
 
 
 def same_in_all_rows(gain: Tensor) -> Gain:
-    """Return the gain of layers (L,) or (L, A) that move alike in all rows."""
-    amount = gain.reshape(gain.shape[0], 1, -1)
+    """Return the gain of layers (L,) that move alike in all rows."""
+    amount = gain[:, None, None]
     return lambda rows: amount
 
 
