@@ -82,7 +82,7 @@ def checked(args: argparse.Namespace) -> Setup:
     Raises:
         InputError: for arguments that cannot be used.
     """
-    from mm.networks.magnification import check_factor
+    from mm.networks.base import check_factor
     from mm.networks.weights import load
     from mm.runtime import choose_device
     from mm.video import open_clip

@@ -20,7 +20,7 @@ from mm.errors import InputError
 from mm.evaluation import oscillation
 from mm.methods import LearnedMagnifier, Magnifier
 from mm.methods.parameters import convert, fill
-from mm.networks import MagnificationNetwork
+from mm.networks import ThreePartNetwork
 from mm.networks.weights import load
 from mm.registry import methods
 from mm.temporal import Band
@@ -70,7 +70,7 @@ class Network:
     """The learned method with some weights."""
 
     name: str
-    network: MagnificationNetwork
+    network: ThreePartNetwork
 
     def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
         """See :class:`Candidate`."""
@@ -189,10 +189,10 @@ class FilteredNetwork(Filtered):
         network: which :func:`filtered_network` has also bound into ``make``.
     """
 
-    network: MagnificationNetwork
+    network: ThreePartNetwork
 
 
-def filtered_network(name: str, network: MagnificationNetwork, device: torch.device) -> FilteredNetwork:
+def filtered_network(name: str, network: ThreePartNetwork, device: torch.device) -> FilteredNetwork:
     """Return the learned method with this network, to be measured in temporal mode."""
     return FilteredNetwork(name, partial(LearnedMagnifier, network), device, network)
 

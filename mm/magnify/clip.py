@@ -22,7 +22,7 @@ from mm.magnify.progress import Counter
 from mm.magnify.shots import Shots
 from mm.methods.base import Magnifier, SeesThrough
 from mm.methods.parameters import make
-from mm.networks.magnification import check_factor
+from mm.networks.base import check_factor
 from mm.runtime import choose_device
 from mm.temporal import Band, from_band
 from mm.video.grid import Region

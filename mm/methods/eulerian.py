@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mm.methods.codes import from_int16, to_int16
 from mm.methods.stream import FrameStream, Mode
-from mm.networks.magnification import MIN_SIDE
+from mm.networks.base import MIN_SIDE
 from mm.temporal import Band
 from mm.temporal.base import Aligned
 

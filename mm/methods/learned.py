@@ -13,7 +13,7 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.methods.parameters import Precision, check_precision
 from mm.methods.stream import FrameStream, Mode
-from mm.networks.magnification import MULTIPLE, MagnificationNetwork
+from mm.networks import ThreePartNetwork
 from mm.networks.weights import load
 from mm.registry import methods
 from mm.runtime import bf16_in_software, exact_arithmetic
@@ -55,6 +55,8 @@ class LearnedMagnifier(FrameStream):
         precision: "32", or "bf16" to run the decoder, most of the work, in bfloat16. Encoder and manipulator
             stay in float32: a motion of 0.01 px is a change of shape below bfloat16's 3 digits.
         device: where to work; None: where the network is (the CPU if it is loaded here).
+        direction: degrees from right to down, along which alone motion is magnified, for weights with a
+            displacement field; None for every direction.
 
     Raises:
         InputError: for a factor that is negative or no finite number, an unknown mode or precision, a batch
@@ -64,7 +66,7 @@ class LearnedMagnifier(FrameStream):
 
     def __init__(
         self,
-        network: MagnificationNetwork | str | Path | None = None,
+        network: ThreePartNetwork | str | Path | None = None,
         factor: float = 10.0,
         mode: Mode = "static",
         band: Band | None = None,
@@ -72,6 +74,7 @@ class LearnedMagnifier(FrameStream):
         batch: int = 1,
         precision: Precision = "32",
         device: str | torch.device | None = None,
+        direction: float | None = None,
     ) -> None:
         check_precision(precision)
         if not (network is None or isinstance(network, (str, Path, torch.nn.Module))):
@@ -87,6 +90,8 @@ class LearnedMagnifier(FrameStream):
         elif device is not None:
             network = network.to(device)
         self.network = network.eval()
+        self.network.check_direction(direction)
+        self.direction, self.min_side = direction, network.min_side
         self.precision = precision
         if precision == "bf16" and bf16_in_software(self.device):
             warnings.warn(
@@ -108,9 +113,7 @@ class LearnedMagnifier(FrameStream):
     def memory(self, height: int, width: int, frames: int) -> int:
         """Bytes held between calls; a call needs beside it the network's own, which grows with ``batch``."""
         unfilled = (self.batch - 1) * 3 * height * width * 4
-        height, width = height + -height % MULTIPLE, width + -width % MULTIPLE
-        channels = self.network.config.channels
-        shape, texture = channels * height * width // 4, channels * height * width // 16
+        texture, shape = self.network.values(height, width)
         if self.filter is None:
             return unfilled + 4 * shape
         # Textures of a batch are freed together.
@@ -118,19 +121,16 @@ class LearnedMagnifier(FrameStream):
         return unfilled + self.filter.memory(shape, frames) + waiting * texture * 2
 
     def working_memory(self, height: int, width: int) -> int:
-        """Bytes that a batch takes at once: of the decoder at full resolution, where most of it is.
-
-        Measured on a CPU, 32 bits: 1150 to 1390 bytes a px and frame with the paper's 32 channels, at sizes
-        from 480×270 to 1920×1080 px. On a GPU it has not been measured.
-        """
+        """Bytes that a batch takes at once, in the decoder."""
         bytes_ = 4 if self.precision == "32" else 2
-        # Of twice as many channels as a representation has: padded, convolved, and what lives beside that.
-        return self.batch * height * width * 5 * bytes_ * 2 * self.network.config.channels
+        return self.batch * self.network.working_bytes(height, width, bytes_)
 
     def describe(self) -> str:
         """One line for the user."""
         precision = "32 bits" if self.precision == "32" else self.precision
-        line = f"learned, {self.mode}, factor {self.factor:g}, {precision} on {self.device}{self._weights}"
+        along = "" if self.direction is None else f", along {self.direction:g}°"
+        settings = f"{self.mode}, factor {self.factor:g}{along}, {precision}"
+        line = f"learned, {settings} on {self.device}{self._weights}"
         return line if self.filter is None else f"{line}; {self.filter.describe()}"
 
     def _work(self, frames: Tensor) -> Iterator[Tensor]:
@@ -163,7 +163,7 @@ class LearnedMagnifier(FrameStream):
     def _decode(self, texture: Tensor, reference: Tensor, shape: Tensor) -> Tensor:
         assert self._size is not None
         with exact_arithmetic(self.device):
-            shape = self.network.manipulate(reference, shape, self.factor)
+            manipulated = self.network.manipulate(reference, shape, self.factor)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            frames = self.network.decode(texture, shape, self._size)
+            frames = self.network.decode(texture, manipulated, self._size, self.direction)
         return frames.float().clamp(0, 1).to(self._home)

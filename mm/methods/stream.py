@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.networks.magnification import check_factor, check_frames
+from mm.networks.base import MIN_SIDE, check_factor, check_frames
 from mm.temporal import Band, TemporalFilter, from_band
 from mm.temporal.base import Aligned
 
@@ -39,6 +39,8 @@ class FrameStream(ABC):
     #: None, which is float32, is for those that grow with the clip, such as a phase unwrapped in time:
     #: from 512 rad on half precision knows them to 0.5 rad only.
     storage: ClassVar[torch.dtype | None] = torch.float16
+    #: the smallest frame, px
+    min_side: int = MIN_SIDE
 
     def __init__(self, factor: float, mode: Mode, band: Band | None, batch: int) -> None:
         check_factor(factor, 1)
@@ -77,7 +79,7 @@ class FrameStream(ABC):
 
     def _check(self, frames: Tensor) -> None:
         """Raise InputError for frames that cannot be taken."""
-        check_frames(frames, "frames")
+        check_frames(frames, "frames", self.min_side)
 
     def _prepare(self, height: int, width: int) -> None:  # noqa: B027
         """Make ready for frames of this size, before a clip's first; nothing by default."""

@@ -7,13 +7,18 @@ Public: :class:`NetworkConfig`, :class:`MagnificationNetwork`; :func:`build`, :f
 from __future__ import annotations
 
 from mm.networks.architectures import build, config_from_dict, config_to_dict
+from mm.networks.base import ThreePartNetwork
 from mm.networks.config import NetworkConfig
 from mm.networks.magnification import MagnificationNetwork
+from mm.networks.splatting import SplattingConfig, SplattingNetwork
 from mm.networks.weights import load, save
 
 __all__ = [
     "MagnificationNetwork",
     "NetworkConfig",
+    "SplattingConfig",
+    "SplattingNetwork",
+    "ThreePartNetwork",
     "build",
     "config_from_dict",
     "config_to_dict",

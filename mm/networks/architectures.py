@@ -7,16 +7,21 @@ from dataclasses import asdict
 from typing import Any
 
 from mm.errors import InputError, did_you_mean
+from mm.networks.base import ThreePartNetwork
 from mm.networks.config import NetworkConfig
 from mm.networks.magnification import MagnificationNetwork
+from mm.networks.splatting import SplattingConfig, SplattingNetwork
+
+Config = NetworkConfig | SplattingConfig
 
 DEFAULT = "oh2018"
-_ARCHITECTURES: dict[str, tuple[type[NetworkConfig], type[MagnificationNetwork]]] = {
+_ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {
     DEFAULT: (NetworkConfig, MagnificationNetwork),
+    "splatting": (SplattingConfig, SplattingNetwork),
 }
 
 
-def config_from_dict(values: Mapping[str, Any]) -> NetworkConfig:
+def config_from_dict(values: Mapping[str, Any]) -> Config:
     """Return the configuration that :func:`config_to_dict` wrote.
 
     Args:
@@ -30,16 +35,17 @@ def config_from_dict(values: Mapping[str, Any]) -> NetworkConfig:
     if name not in _ARCHITECTURES:
         known = ", ".join(_ARCHITECTURES)
         raise InputError(f"no architecture is called {name!r}{did_you_mean(name, _ARCHITECTURES)} ({known})")
-    return _ARCHITECTURES[name][0].from_dict(fields)
+    config: Config = _ARCHITECTURES[name][0].from_dict(fields)
+    return config
 
 
-def config_to_dict(config: NetworkConfig) -> dict[str, Any]:
+def config_to_dict(config: Config) -> dict[str, Any]:
     """Return a configuration as plain values, with its ``architecture`` unless that is :data:`DEFAULT`."""
     (name,) = (name for name, (kind, _) in _ARCHITECTURES.items() if kind is type(config))
     return ({} if name == DEFAULT else {"architecture": name}) | asdict(config)
 
 
-def build(config: NetworkConfig | Mapping[str, Any]) -> MagnificationNetwork:
+def build(config: Config | Mapping[str, Any]) -> ThreePartNetwork:
     """Return a network of freshly drawn weights.
 
     Raises:
@@ -48,4 +54,5 @@ def build(config: NetworkConfig | Mapping[str, Any]) -> MagnificationNetwork:
     if isinstance(config, Mapping):
         config = config_from_dict(config)
     (network,) = (network for kind, network in _ARCHITECTURES.values() if kind is type(config))
-    return network(config)
+    built: ThreePartNetwork = network(config)
+    return built

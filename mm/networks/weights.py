@@ -12,7 +12,6 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from torch import Tensor
 
 from mm.errors import InputError, did_you_mean
 from mm.files import replacing
-from mm.networks.config import NetworkConfig
-from mm.networks.magnification import MagnificationNetwork
+from mm.networks.architectures import build, config_to_dict
+from mm.networks.base import ThreePartNetwork
 from mm.networks.released import load_released
 from mm.runtime import choose_device
 
@@ -40,7 +39,7 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in _SHIPPED.glob("*.safetensors"))
 
 
-def load(source: str | Path | None = None, device: str | torch.device = "cpu") -> MagnificationNetwork:
+def load(source: str | Path | None = None, device: str | torch.device = "cpu") -> ThreePartNetwork:
     """Return a network with its weights, in evaluation mode, float32.
 
     Args:
@@ -56,7 +55,7 @@ def load(source: str | Path | None = None, device: str | torch.device = "cpu") -
     target = choose_device(device)
     path = _find(source)
     if path.suffix == ".npz":
-        network = load_released(path)
+        network: ThreePartNetwork = load_released(path)
     elif path.suffix == ".ckpt":
         network = _load_checkpoint(path)
     else:
@@ -64,7 +63,7 @@ def load(source: str | Path | None = None, device: str | torch.device = "cpu") -
     return network.to(target).eval()
 
 
-def digest(network: MagnificationNetwork) -> str:
+def digest(network: ThreePartNetwork) -> str:
     """Return SHA-256, hexadecimal, over the network's tensors in the order of their names.
 
     It is the same on every device and in every memory format, and for a checkpoint and what is exported from
@@ -77,7 +76,7 @@ def digest(network: MagnificationNetwork) -> str:
     return found.hexdigest()
 
 
-def save(network: MagnificationNetwork, path: str | Path, card: Mapping[str, Any]) -> None:
+def save(network: ThreePartNetwork, path: str | Path, card: Mapping[str, Any]) -> None:
     """Write the weights as safetensors, and beside them ``<stem>.json``, the card for people to read.
 
     The configuration and the card are in the file's metadata too, so that it can be loaded alone. Both files
@@ -97,7 +96,7 @@ def save(network: MagnificationNetwork, path: str | Path, card: Mapping[str, Any
         raise InputError(f"weights are saved as .safetensors, got {path.name!r}")
     if not path.parent.is_dir():
         raise InputError(f"cannot save {path}: there is no folder {path.parent}")
-    config = asdict(network.config)
+    config = config_to_dict(network.config)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     sheet = {"name": path.stem, "parameters": parameters, "network_config": config, **card}
     try:
@@ -145,7 +144,7 @@ def _find(source: str | Path | None) -> Path:
     )
 
 
-def _load_safetensors(path: Path) -> MagnificationNetwork:
+def _load_safetensors(path: Path) -> ThreePartNetwork:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
@@ -193,7 +192,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _load_checkpoint(path: Path) -> MagnificationNetwork:
+def _load_checkpoint(path: Path) -> ThreePartNetwork:
     checkpoint = read_checkpoint(path)
     config, state = checkpoint["hyper_parameters"]["network_config"], checkpoint["state_dict"]
     for prefix in ("ema.", "network."):
@@ -203,11 +202,11 @@ def _load_checkpoint(path: Path) -> MagnificationNetwork:
     raise InputError(f"{path} holds no network: none of its tensors is called network.…")
 
 
-def _with_state(config: Any, state: Mapping[str, Tensor], path: Path) -> MagnificationNetwork:
+def _with_state(config: Any, state: Mapping[str, Tensor], path: Path) -> ThreePartNetwork:
     if not isinstance(config, dict):
         raise InputError(f"{path} has a network_config that is no dictionary: {config!r}")
     try:
-        network = MagnificationNetwork(NetworkConfig.from_dict(config))
+        network = build(config)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     expected = network.state_dict()

@@ -1,6 +1,7 @@
 """Training: the LightningModule around the network, its loss, and what a run keeps of itself.
 
-Public: :class:`MagnificationModule`, :class:`Loss` and :class:`PaperLoss`, :class:`MuonAdam` and
+Public: :class:`MagnificationModule`, :class:`Loss`,
+:class:`PaperLoss`, :class:`SplattingLoss`, :class:`MuonAdam` and
 :class:`WarmupCosine`, the callbacks :class:`LastCheckpoint`, :class:`BestCheckpoint`, :class:`WeightAverage`,
 :class:`SampleImages`, :class:`SparingProgressBar`, :class:`Throughput`, :class:`RunRecord`, and
 :class:`AtomicCheckpointIO`.
@@ -8,7 +9,7 @@ Public: :class:`MagnificationModule`, :class:`Loss` and :class:`PaperLoss`, :cla
 
 from mm.training.callbacks import SampleImages, SparingProgressBar, Throughput, WeightAverage
 from mm.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
-from mm.training.losses import Loss, PaperLoss
+from mm.training.losses import Loss, PaperLoss, SplattingLoss
 from mm.training.module import MagnificationModule
 from mm.training.optimizers import MuonAdam, WarmupCosine
 from mm.training.record import RunRecord
@@ -24,6 +25,7 @@ __all__ = [
     "RunRecord",
     "SampleImages",
     "SparingProgressBar",
+    "SplattingLoss",
     "Throughput",
     "WarmupCosine",
     "WeightAverage",

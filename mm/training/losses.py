@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import torch
-from kornia.filters import gaussian_blur2d
+from kornia.filters import gaussian_blur2d, get_gaussian_kernel1d
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, l1_loss
+from torch.nn.functional import avg_pool2d, conv1d, l1_loss, pad
 
 from mm.errors import InputError
 
@@ -71,6 +72,38 @@ class Loss(ABC):
         """Return the weighted sum of the terms."""
         weighted = [weight * terms[name] for name, weight in self.weights.items() if weight]
         return torch.stack(weighted).sum()
+
+
+class SplattingLoss(Loss):
+    """L1(Y, Ŷ), 1 − SSIM(Y, Ŷ) and the error of the displacement field, for a network that moves pixels.
+
+    Args:
+        ssim: weight of :func:`ssim_loss`.
+        displacement: weight of :func:`displacement_loss`, which needs ``data.synthesizer.displacement``.
+
+    Raises:
+        InputError: for a negative weight.
+    """
+
+    names = ("image", "ssim", "displacement")
+    inputs = ("xa", "xb", "y", "factor", "displacement")
+
+    def __init__(self, ssim: float = 0.3, displacement: float = 0.15) -> None:
+        for name, value in {"ssim": ssim, "displacement": displacement}.items():
+            if not value >= 0:
+                raise InputError(f"model.loss.{name} must be at least 0, got {value:g}")
+        self.weights = {"image": 1.0, "ssim": ssim, "displacement": displacement}
+
+    def __call__(self, network: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See :meth:`Loss.__call__`; ``network`` is a :class:`~mm.networks.SplattingNetwork`."""
+        factor, target = batch["factor"], batch["y"]
+        prediction, field = network.magnify_with_field(batch["xa"], batch["xb"], factor)
+        truth = batch["displacement"] * (factor - 1).view(-1, 1, 1, 1)
+        return {
+            "image": l1(prediction, target),
+            "ssim": ssim_loss(prediction, target),
+            "displacement": displacement_loss(field.displacement, truth),
+        }
 
 
 class PaperLoss(Loss):
@@ -156,6 +189,19 @@ def l1(one: Tensor, other: Tensor) -> Tensor:
     return l1_loss(one.float(), other.float())
 
 
+def displacement_loss(field: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean of |field − truth| / (1 + |truth|), as a float32 scalar.
+
+    Below a px the error counts in px, above it as a part of the motion.
+
+    Args:
+        field: (B, 2, H, W), px.
+        truth: of the same shape.
+    """
+    truth = truth.float()
+    return ((field.float() - truth).abs() / (1 + truth.abs())).mean()
+
+
 def log_l1(prediction: Tensor, target: Tensor) -> Tensor:
     """Return the mean over samples of ``LOG_SCALE`` · log(1 + e / ``LOG_FLOOR``), e a sample's own L1.
 
@@ -183,14 +229,27 @@ def ssim_loss(prediction: Tensor, target: Tensor) -> Tensor:
     # Not kornia's own SSIM: it copies its σ to the device at each call, which waits for all work under way.
     first, second = prediction.float(), target.float()
     products = [first, second, first * first, second * second, first * second]
+    rows, columns = (_ssim_window(side, first.device) for side in first.shape[-2:])
     with torch.autocast(first.device.type, enabled=False):
-        means = gaussian_blur2d(torch.cat(products), SSIM_WINDOW, (SSIM_SIGMA, SSIM_SIGMA), "reflect")
+        means = rows.T @ torch.cat(products) @ columns
     mean_a, mean_b, square_a, square_b, product = means.chunk(len(products))
     steady, contrast = SSIM_CONSTANTS
     means_product, means_power = mean_a * mean_b, mean_a.square() + mean_b.square()
     alike = (2 * means_product + steady) * (2 * (product - means_product) + contrast)
     each = (means_power + steady) * (square_a + square_b - means_power + contrast)
     return 1 - (alike / each).mean()
+
+
+@lru_cache(maxsize=32)
+def _ssim_window(size: int, device: torch.device) -> Tensor:
+    """Return the Gaussian window of SSIM as a matrix (size, size); lines end by reflection.
+
+    On a CPU a product of matrices takes a tenth of the time of a convolution with one filter a channel.
+    """
+    reach = SSIM_WINDOW // 2
+    impulses = pad(torch.eye(size)[:, None], (reach, reach), mode="reflect")
+    kernel = get_gaussian_kernel1d(SSIM_WINDOW, SSIM_SIGMA)[None]
+    return conv1d(impulses, kernel)[:, 0].to(device)
 
 
 def motion_gain_loss(

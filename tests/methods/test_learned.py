@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mm.errors import InputError
 from mm.methods import LearnedMagnifier, Magnifier
-from mm.networks import MagnificationNetwork, NetworkConfig
+from mm.networks import MagnificationNetwork, NetworkConfig, ThreePartNetwork
 from mm.networks.weights import load, shipped
 from mm.registry import methods
 from mm.temporal import Band
@@ -130,13 +130,14 @@ def test_holds_no_more_than_it_says_however_long_the_clip(
     assert 0.8 * limit < most <= limit
 
 
-class Pixels(nn.Module):
+class Pixels(ThreePartNetwork):
     """A stand-in whose shape is the frame itself, so that temporal mode has an analytic answer."""
 
+    multiple, min_side = 1, 8
+
     def __init__(self, show_texture: bool = False) -> None:
-        super().__init__()
+        super().__init__(None)
         self.show_texture = show_texture
-        self.config = NetworkConfig(channels=3)
         self.place = nn.Parameter(torch.zeros(1))
 
     def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,8 +146,16 @@ class Pixels(nn.Module):
     def manipulate(self, shape_a: Tensor, shape_b: Tensor, factor: float) -> Tensor:
         return shape_a + factor * (shape_b - shape_a)
 
-    def decode(self, texture: Tensor, shape: Tensor, size: tuple[int, int]) -> Tensor:
-        return texture.expand_as(shape) if self.show_texture else shape
+    def decode(
+        self, texture: Tensor, manipulated: Tensor, size: tuple[int, int], direction: float | None = None
+    ) -> Tensor:
+        return texture.expand_as(manipulated) if self.show_texture else manipulated
+
+    def values(self, height: int, width: int) -> tuple[int, int]:
+        return 3, 3 * height * width
+
+    def working_bytes(self, height: int, width: int, bytes_per_number: int) -> int:
+        return height * width * bytes_per_number
 
 
 @pytest.mark.parametrize("filter_", ["butter", "iir", "fir", "ideal", "butter-causal"])

@@ -14,6 +14,9 @@ PUBLIC = {
     "mm.networks": {
         "MagnificationNetwork",
         "NetworkConfig",
+        "SplattingConfig",
+        "SplattingNetwork",
+        "ThreePartNetwork",
         "build",
         "config_from_dict",
         "config_to_dict",
