@@ -109,6 +109,7 @@ PUBLIC = {
         "RunRecord",
         "SampleImages",
         "SparingProgressBar",
+        "SplattingLoss",
         "Throughput",
         "WarmupCosine",
         "WeightAverage",
