@@ -43,7 +43,7 @@ from common import (
 )
 from torch import Tensor
 
-from mm.evaluation.clip import magnified_motion
+from mm.evaluation.vibrating_clip import magnified_motion
 from mm.methods import AccelerationMagnifier, LearnedMagnifier, PhaseMagnifier
 from mm.temporal import Band
 

@@ -16,7 +16,7 @@ if not os.environ.get("DISPLAY"):
 import matplotlib.pyplot as plt
 import torch
 
-from mm.evaluation.clip import demo_clip
+from mm.evaluation.vibrating_clip import demo_clip
 from mm.methods import LearnedMagnifier
 from mm.temporal import Band
 

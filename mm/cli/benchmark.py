@@ -105,7 +105,7 @@ def measure(
 
     from mm.cli.fit import build, prepare, worker_errors
     from mm.training.profile import StepProfiler, peak_memory
-    from mm.training.record import hardware, software
+    from mm.training.provenance import hardware, software
 
     profiler = StepProfiler(steps, warmup, clock=clock)
     training = prepare("benchmark train", arguments)

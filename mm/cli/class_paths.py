@@ -14,16 +14,16 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from mm.errors import InputError, did_you_mean
-from mm.synthesis import MotionGenerator, Recipe
+from mm.synthesis import MotionGenerator, SubsetConfig
 
 _NONE = inspect.Parameter.empty
 _METHOD = "displacement"
 # How the parser says it, somewhere in an account of every type that it tried.
 _REFUSED = re.compile(rf"Import path (\S+) does not implement protocol {MotionGenerator.__name__}\b")
 
-# Around what :meth:`mm.synthesis.Recipe.from_dict` says.
+# Around what :meth:`mm.synthesis.SubsetConfig.from_dict` says.
 _NO_RECIPE = re.compile(
-    rf"Not of type {Recipe.__name__}: (subset .+?)(?= - Expected a | Given value type: |$)"
+    rf"Not of type {SubsetConfig.__name__}: (subset .+?)(?= - Expected a | Given value type: |$)"
 )
 
 # The same of a name that a class has no parameter for, and of one that the command has no option for; the

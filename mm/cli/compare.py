@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mm.cli.compare_files import INPUT, PAGE, VIDEO, write
 from mm.cli.compare_setup import Contender, Setup, as_typed, checked
-from mm.cli.notices import rate, refusals_as_lines, warnings_as_lines
+from mm.cli.console import rate, refusals_as_lines, warnings_as_lines
 from mm.errors import ClipWarning, InputError
 from mm.magnify import clip
 from mm.magnify.presets import PRESETS

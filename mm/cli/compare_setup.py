@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.cli.compare_files import INPUT, SLICES, VIDEO
-from mm.cli.notices import refusals_as_lines
+from mm.cli.console import refusals_as_lines
 from mm.errors import InputError, did_you_mean
 from mm.magnify.framing import Framing
 from mm.magnify.presets import Settings, settle

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm._version import __version__
-from mm.cli.notices import refusals_as_lines
+from mm.cli.console import refusals_as_lines
 from mm.errors import InputError
-from mm.evaluation.clip import MARGIN, DemoClip, demo_clip
+from mm.evaluation.vibrating_clip import MARGIN, DemoClip, demo_clip
 from mm.evaluation.vibration import MOTION_TOLERANCE, STILL_LIMIT, VibrationReport, measure_vibration
 
 FRAMES = 60

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm import plugins
 from mm._version import __version__
-from mm.cli.notices import refusals_as_lines, warnings_as_lines
+from mm.cli.console import refusals_as_lines, warnings_as_lines
 from mm.errors import InputError
 
 if TYPE_CHECKING:

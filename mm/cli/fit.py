@@ -35,15 +35,15 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from mm.cli.class_paths import check_arguments, refused_generator, refused_option, refused_recipe
+from mm.cli.console import warnings_as_lines
 from mm.cli.logged import logged_metrics
-from mm.cli.notices import warnings_as_lines
 from mm.cli.ranks import check_ranks
 from mm.data import MagnificationDataModule
 from mm.errors import InputError, did_you_mean
 from mm.networks.weights import read_checkpoint
 from mm.plugins import load_plugins, take_option
 from mm.runtime import bf16_in_software
-from mm.synthesis import Recipe
+from mm.synthesis import SubsetConfig
 from mm.training import (
     AtomicCheckpointIO,
     BestCheckpoint,
@@ -56,7 +56,7 @@ from mm.training import (
     WeightAverage,
 )
 from mm.training.checkpoints import EARLIER
-from mm.training.record import RECORD_KEY
+from mm.training.provenance import RECORD_KEY
 from mm.training.scores import table
 from mm.yaml_files import read_mapping
 
@@ -491,21 +491,21 @@ def worker_errors() -> Iterator[None]:
         raise InputError(str(error).strip().splitlines()[-1].partition("InputError: ")[2]) from error
 
 
-def _recipe(values: Recipe | dict[str, Any]) -> Recipe:
-    if isinstance(values, Recipe):
+def _recipe(values: SubsetConfig | dict[str, Any]) -> SubsetConfig:
+    if isinstance(values, SubsetConfig):
         return values
     if isinstance(values, dict):
         # On its way through the parser a null becomes a word.
         values = {name: value for name, value in values.items() if value not in (None, "None")}
-    return Recipe.from_dict(values)
+    return SubsetConfig.from_dict(values)
 
 
-def _written(recipe: Recipe) -> dict[str, Any]:
+def _written(recipe: SubsetConfig) -> dict[str, Any]:
     return {name: value for name, value in asdict(recipe).items() if value is not None}
 
 
 # jsonargparse cannot write instances inside a tuple by itself, and a saved configuration must be complete.
-register_type(Recipe, serializer=_written, deserializer=_recipe, fail_already_registered=False)
+register_type(SubsetConfig, serializer=_written, deserializer=_recipe, fail_already_registered=False)
 
 
 def _quieten() -> None:

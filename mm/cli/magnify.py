@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from mm.cli.notices import rate, warnings_as_lines
+from mm.cli.console import rate, warnings_as_lines
 from mm.errors import InputError
 from mm.magnify import clip
 from mm.magnify.monitor import UNSEEN

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from mm.cli.notices import warnings_as_lines
+from mm.cli.console import warnings_as_lines
 from mm.errors import InputError
 from mm.files import replacing
 from mm.video import open_clip

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm.cli.notices import warnings_as_lines
+from mm.cli.console import warnings_as_lines
 from mm.errors import InputError
 
 if TYPE_CHECKING:

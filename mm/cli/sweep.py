@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
 
-from mm.cli.notices import refusals_as_lines
+from mm.cli.console import refusals_as_lines
 from mm.errors import InputError
 
 if TYPE_CHECKING:

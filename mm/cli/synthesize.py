@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mm import plugins
 from mm._version import __version__
-from mm.cli.notices import refusals_as_lines, warnings_as_lines
+from mm.cli.console import refusals_as_lines, warnings_as_lines
 from mm.errors import InputError
 from mm.registry import motion_generators
 from mm.runtime import choose_device
@@ -52,7 +52,7 @@ OWN_FILES = re.compile(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    names = [recipe.name for recipe in SUBSETS]
+    names = [subset.name for subset in SUBSETS]
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
     parser.add_argument(
         "--subset", choices=(*names, "all"), default="all", help="the kind of scene; all: the five in turn"
@@ -204,7 +204,7 @@ def _datasets(args: argparse.Namespace, synthesizer: Synthesizer) -> list[Layers
         ImageBank(photographs, kind="photograph", cache=cache),
         ImageBank(cutouts, kind="cut-out", cache=cache),
     )
-    names = [recipe.name for recipe in SUBSETS] if args.subset == "all" else [args.subset]
+    names = [subset.name for subset in SUBSETS] if args.subset == "all" else [args.subset]
     return [LayersDataset(*banks, geometry, name, seed=args.seed, length=args.count) for name in names]
 
 

@@ -111,7 +111,7 @@ class MagnificationDataModule(LightningDataModule):
         self.synthesizer = synthesizer or Synthesizer()
         self.validation_synthesizer = validation_synthesizer or self.synthesizer
         names = [
-            tuple(recipe.name for recipe in each.subsets)
+            tuple(subset.name for subset in each.subsets)
             for each in (self.synthesizer, self.validation_synthesizer)
         ]
         if names[0] != names[1]:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from mm.data.augmentation import Augmentation, LayerAugmenter
 from mm.data.bank import ImageBank
 from mm.errors import InputError
-from mm.synthesis import SUBSETS, Geometry, Recipe
+from mm.synthesis import SUBSETS, Geometry, SubsetConfig
 
 _SEEDS = 2**62
 
@@ -47,7 +47,7 @@ class LayersDataset(Dataset[dict[str, Tensor]]):
         seed: int = 0,
         length: int = 1000,
         augmentation: Augmentation | None = None,
-        recipes: tuple[Recipe, ...] = SUBSETS,
+        recipes: tuple[SubsetConfig, ...] = SUBSETS,
     ) -> None:
         weights = {subsets: 1.0} if isinstance(subsets, str) else dict(subsets)
         if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:

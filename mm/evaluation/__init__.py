@@ -10,7 +10,6 @@ has the levels, ``scene_spec`` and ``renderers`` the scenes, ``candidates`` the 
 pictures.
 """
 
-from mm.evaluation.clip import DemoClip, demo_clip
 from mm.evaluation.scenes import (
     Layer,
     Scene,
@@ -23,6 +22,7 @@ from mm.evaluation.scenes import (
     soft_mask,
     texture_from_image,
 )
+from mm.evaluation.vibrating_clip import DemoClip, demo_clip
 from mm.evaluation.vibration import VibrationReport, measure_vibration
 
 __all__ = [

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.clip import MOVERS, DemoClip, Mode, Mover
+from mm.evaluation.vibrating_clip import MOVERS, DemoClip, Mode, Mover
 from mm.motion import measure_displacement
 
 MOTION_TOLERANCE = 0.15  # of the expected motion

@@ -14,7 +14,7 @@ from mm.synthesis.motion import (
     Translation,
     TravellingWave,
 )
-from mm.synthesis.recipes import SUBSETS, Recipe, recipe_index
+from mm.synthesis.subsets import SUBSETS, SubsetConfig, subset_index
 from mm.synthesis.synthesizer import Synthesizer
 from mm.synthesis.trajectory import TrajectoryConfig
 from mm.synthesis.truth import LayerTruth, SampleTruth, ground_truth
@@ -29,15 +29,15 @@ __all__ = [
     "Mixture",
     "MotionGenerator",
     "MotionLimits",
-    "Recipe",
     "Rotation",
     "SampleTruth",
     "Scaling",
     "Shear",
+    "SubsetConfig",
     "Synthesizer",
     "TrajectoryConfig",
     "Translation",
     "TravellingWave",
     "ground_truth",
-    "recipe_index",
+    "subset_index",
 ]

@@ -16,10 +16,10 @@ from mm.synthesis.geometry import Geometry
 from mm.synthesis.limits import MotionLimits, measure_field
 from mm.synthesis.motion import MotionGenerator, Translation, check_generator
 from mm.synthesis.random import SampleRandom
-from mm.synthesis.recipes import SUBSETS, Recipe, check_range
 from mm.synthesis.rendering import Layers, Renderer
 from mm.synthesis.resampling import check_kernel
 from mm.synthesis.sensor import photon_noise, quantise
+from mm.synthesis.subsets import SUBSETS, SubsetConfig, check_range
 
 # In [0, 1] units: a little more than the factor of 100 (4.4) at which the paper's noise measurement ends. Who
 # means 3 of 255 and gives 3 is warned, below, for a uniform range.
@@ -81,7 +81,7 @@ class Synthesizer(nn.Module):
         clean_target: bool = True,
         object_size: int | None = None,
         max_objects: int = 15,
-        subsets: tuple[Recipe, ...] = SUBSETS,
+        subsets: tuple[SubsetConfig, ...] = SUBSETS,
         noise_distribution: Literal["uniform", "log-uniform"] = "uniform",
         quantised: bool = True,
         perturbed: bool = True,

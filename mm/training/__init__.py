@@ -12,7 +12,7 @@ from mm.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastChec
 from mm.training.losses import Loss, PaperLoss, SplattingLoss
 from mm.training.module import MagnificationModule
 from mm.training.optimizers import MuonAdam, WarmupCosine
-from mm.training.record import RunRecord
+from mm.training.provenance import RunRecord
 
 __all__ = [
     "AtomicCheckpointIO",

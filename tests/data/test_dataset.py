@@ -13,7 +13,7 @@ from mm.errors import InputError
 from mm.synthesis import SUBSETS, Geometry
 
 GEOMETRY = Geometry(height=32, width=40, margin=5, object_size=24)
-NAMES = [recipe.name for recipe in SUBSETS]
+NAMES = [subset.name for subset in SUBSETS]
 
 
 @pytest.fixture(scope="module")

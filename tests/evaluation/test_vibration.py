@@ -9,7 +9,7 @@ import torch
 
 from mm.errors import InputError
 from mm.evaluation import DemoClip, demo_clip, measure_vibration
-from mm.evaluation.clip import MOVERS, magnified_motion
+from mm.evaluation.vibrating_clip import MOVERS, magnified_motion
 from mm.motion import measure_displacement
 
 FACTOR = 10.0

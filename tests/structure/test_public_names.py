@@ -33,7 +33,7 @@ PUBLIC = {
         "Mixture",
         "MotionGenerator",
         "MotionLimits",
-        "Recipe",
+        "SubsetConfig",
         "Rotation",
         "SampleTruth",
         "Scaling",
@@ -43,7 +43,7 @@ PUBLIC = {
         "Translation",
         "TravellingWave",
         "ground_truth",
-        "recipe_index",
+        "subset_index",
     },
     "mm.temporal": {"FILTERS", "Aligned", "Band", "TemporalFilter", "from_band", "make_filter"},
     "mm.motion": {

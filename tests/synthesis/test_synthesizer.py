@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mm.errors import InputError
-from mm.synthesis import SUBSETS, Geometry, Mixture, MotionLimits, Recipe, Synthesizer, recipe_index
+from mm.synthesis import SUBSETS, Geometry, Mixture, MotionLimits, SubsetConfig, Synthesizer, subset_index
 from mm.synthesis.rendering import Layers, _lattice_to_grid, blur
 from mm.synthesis.resampling import _prefilter
 
@@ -207,12 +207,12 @@ def test_precision_set_through_the_newer_interface(make_batch: MakeBatch) -> Non
     "subsets",
     [
         SUBSETS,
-        (Recipe("plain"),),
-        (Recipe("plain"), Recipe("own", noise=(0, 0.1), limits={"max_magnified": 9.0})),
+        (SubsetConfig("plain"),),
+        (SubsetConfig("plain"), SubsetConfig("own", noise=(0, 0.1), limits={"max_magnified": 9.0})),
     ],
 )
 def test_nothing_is_read_on_the_host(
-    motion: str, subsets: tuple[Recipe, ...], monkeypatch: pytest.MonkeyPatch
+    motion: str, subsets: tuple[SubsetConfig, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fake tensors have no values: ``.item()``, ``bool()``, boolean indexing and the like raise."""
     # What is done on a CPU alone, where looking is free; these fake tensors stand for a GPU's.
@@ -257,13 +257,13 @@ def test_nothing_is_copied_to_the_device(make_batch: MakeBatch, monkeypatch: pyt
 
 
 def test_recipes_are_the_papers() -> None:
-    assert [recipe.name for recipe in SUBSETS] == ["sharp", "blurred", "background", "static", "objects"]
+    assert [subset.name for subset in SUBSETS] == ["sharp", "blurred", "background", "static", "objects"]
     assert SUBSETS[BACKGROUND].objects == (0, 0)
     for index in (SHARP, BLURRED, STATIC, OBJECTS):
         assert SUBSETS[index].objects == (7, 15)
-    assert recipe_index("static") == STATIC
+    assert subset_index("static") == STATIC
     with pytest.raises(InputError, match="no subset is called 'sharpp'"):
-        recipe_index("sharpp")
+        subset_index("sharpp")
 
 
 def test_what_moves_in_each_subset(make_batch: MakeBatch) -> None:
@@ -322,9 +322,9 @@ def test_a_subset_may_have_noise_and_limits_of_its_own(make_batch: MakeBatch) ->
     limits = MotionLimits(min_motion=0.5, max_motion=3.0, max_magnified=11.0, min_factor=2.0, max_factor=4.0)
     # What the subset leaves out is the synthesizer's.
     given = {name: value for name, value in asdict(limits).items() if name != "max_motion"}
-    own = Recipe("own", noise=(0.1, 0.1), limits=given)
-    mixed = small(noise=(0.0, 0.0), subsets=(Recipe("usual"), own))
-    usual = small(noise=(0.0, 0.0), subsets=(Recipe("usual"), Recipe("other")))
+    own = SubsetConfig("own", noise=(0.1, 0.1), limits=given)
+    mixed = small(noise=(0.0, 0.0), subsets=(SubsetConfig("usual"), own))
+    usual = small(noise=(0.0, 0.0), subsets=(SubsetConfig("usual"), SubsetConfig("other")))
     # The margin is for the farthest of all motions.
     assert mixed.geometry.margin == small(limits=limits).geometry.margin > usual.geometry.margin
     seeds = list(range(40))
@@ -339,7 +339,7 @@ def test_a_subset_may_have_noise_and_limits_of_its_own(make_batch: MakeBatch) ->
     magnified = (motion * factor[:, None]).amax()
     assert 9 < magnified < 11.01
     assert 2.5 < motion.max() < 3.01
-    alone = small(noise=(0.1, 0.1), limits=limits, subsets=(Recipe("usual"), Recipe("own")))
+    alone = small(noise=(0.1, 0.1), limits=limits, subsets=(SubsetConfig("usual"), SubsetConfig("own")))
     expected = alone(make_batch(alone.geometry, seeds, [0, 1] * 20))
     for name in ("xa", "xb", "y", "factor"):
         torch.testing.assert_close(both[name][1::2], expected[name][1::2])
@@ -446,15 +446,15 @@ def test_layers_of_another_size_are_refused(make_batch: MakeBatch) -> None:
         ({"noise": (0.0, 0.1), "noise_distribution": "log-uniform"}, "begins above 0"),
         ({"noise_distribution": "normal"}, "uniform or log-uniform, got 'normal'"),
         (
-            {"subsets": (Recipe("own", limits={"max_magnified": 0.2}),)},
+            {"subsets": (SubsetConfig("own", limits={"max_magnified": 0.2}),)},
             "subset 'own': limits: min_motion × max_factor = 1 px is more than max_magnified = 0.2 px",
         ),
-        ({"subsets": (Recipe("own", noise=(0.0, 7.0)),)}, "noise of subset own is in .* at most 5 "),
+        ({"subsets": (SubsetConfig("own", noise=(0.0, 7.0)),)}, "noise of subset own is in .* at most 5 "),
         (
             {
                 "noise": (0.01, 0.1),
                 "noise_distribution": "log-uniform",
-                "subsets": (Recipe("own", noise=(0.0, 0.1)),),
+                "subsets": (SubsetConfig("own", noise=(0.0, 0.1)),),
             },
             "log-uniform noise of subset own needs a range that begins above 0",
         ),

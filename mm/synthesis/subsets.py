@@ -11,7 +11,7 @@ from mm.synthesis.limits import MotionLimits
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SubsetConfig:
     """One kind of scene.
 
     Attributes:
@@ -79,7 +79,7 @@ class Recipe:
             raise InputError(f"{self._said('limits')}: {error}") from error
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+    def from_dict(cls, values: Mapping[str, Any]) -> SubsetConfig:
         """Read what a configuration says of a subset; ``dataclasses.asdict`` writes it.
 
         Raises:
@@ -107,25 +107,25 @@ def _is_number(value: Any) -> bool:
 
 
 # The order is public: batches and validation data loaders carry the index.
-SUBSETS: tuple[Recipe, ...] = (
-    Recipe("sharp"),
+SUBSETS: tuple[SubsetConfig, ...] = (
+    SubsetConfig("sharp"),
     # Low contrast, so that the network learns to move what is hardly there.
-    Recipe("blurred", background_blur=(2.0, 8.0), background_contrast=(0.2, 0.7)),
+    SubsetConfig("blurred", background_blur=(2.0, 8.0), background_contrast=(0.2, 0.7)),
     # One large object: the whole frame moves, as in a hand-held shot.
-    Recipe("background", objects=(0, 0), objects_move=False),
+    SubsetConfig("background", objects=(0, 0), objects_move=False),
     # Only the noise differs between the frames, which teaches the network not to magnify it.
-    Recipe("static", background_moves=False, objects_move=False),
-    Recipe("objects", background_moves=False),
+    SubsetConfig("static", background_moves=False, objects_move=False),
+    SubsetConfig("objects", background_moves=False),
 )
 
 
-def recipe_index(name: str) -> int:
+def subset_index(name: str) -> int:
     """Return the index in :data:`SUBSETS` of the subset called ``name``.
 
     Raises:
         InputError: if there is none.
     """
-    names = [recipe.name for recipe in SUBSETS]
+    names = [subset.name for subset in SUBSETS]
     if name not in names:
         raise InputError(f"no subset is called {name!r} (known: {', '.join(names)})")
     return names.index(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mm.cli.notices import rate
+from mm.cli.console import rate
 
 
 @pytest.mark.parametrize(
