@@ -19,8 +19,8 @@ from mm.synthesis import (
     Camera,
     ClipSynthesizer,
     MotionLimits,
-    Recipe,
     Rotation,
+    SubsetConfig,
     TrajectoryConfig,
     Translation,
 )
@@ -28,7 +28,7 @@ from mm.synthesis import (
 MakeBatch = Callable[..., dict[str, Tensor]]
 
 LIMITS = MotionLimits(min_motion=0.05, max_motion=1.0, max_magnified=8.0, min_factor=4, max_factor=20.0)
-BACKGROUND = (Recipe("background", objects=(0, 0)),)
+BACKGROUND = (SubsetConfig("background", objects=(0, 0)),)
 
 
 def clean(height: int = 64, width: int = 72, frames: int = 6, **more: Any) -> ClipSynthesizer:
@@ -89,7 +89,7 @@ def test_the_truth_is_the_frame_with_its_material_moved_on(
 def test_an_object_moves_by_what_is_said(make_batch: MakeBatch) -> None:
     """One object over a flat background, whose centre of mass gives its place."""
     synthesizer = clean(
-        80, 80, subsets=(Recipe("lone", objects=(1, 1)),), max_objects=1, antialias=(0.5, 0.5)
+        80, 80, subsets=(SubsetConfig("lone", objects=(1, 1)),), max_objects=1, antialias=(0.5, 0.5)
     )
     batch = make_batch(synthesizer.geometry, [3, 4, 5, 6], objects=1)
     batch["background"].fill_(100)
@@ -146,7 +146,7 @@ def test_the_vibration_lies_in_the_band_and_the_rest_outside(make_batch: MakeBat
 
 
 def test_a_static_subset_has_no_motion_in_the_band(make_batch: MakeBatch) -> None:
-    synthesizer = clean(subsets=(Recipe("static", background_moves=False, objects_move=False),))
+    synthesizer = clean(subsets=(SubsetConfig("static", background_moves=False, objects_move=False),))
     clip = synthesizer(make_batch(synthesizer.geometry, [1]))
     assert clip["displacement"].abs().max() == 0
     torch.testing.assert_close(clip["frames"], clip["truth"], atol=1e-6, rtol=0)
@@ -181,7 +181,7 @@ def test_truth_at_chosen_frames_is_that_of_all(make_batch: MakeBatch) -> None:
 def test_a_rolling_shutter_shears_what_travels(make_batch: MakeBatch) -> None:
     """The last row is read later than the first by the readout, so it shows later travel."""
     travel = TrajectoryConfig(share=1.0, drift=(0, 0), outside=(0, 0), shake=(0, 0), travel=(10, 10))
-    still = (Recipe("still", objects=(0, 0), background_moves=False),)
+    still = (SubsetConfig("still", objects=(0, 0), background_moves=False),)
     synthesizer = clean(
         96, 96, frames=6, subsets=still, trajectories=travel, camera=Camera(rolling_shutter=0.8)
     )
