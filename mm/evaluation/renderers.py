@@ -75,28 +75,33 @@ class ProjectStage:
     def frames(self, displacements: Tensor) -> Tensor:
         """See :class:`Stage`."""
         from mm.runtime import exact_arithmetic
-        from mm.synthesis.rendering import Layers
+        from mm.synthesis.rendering import Layers, same_in_all_rows
 
         content, device = self.content, self.device
         count = len(content.objects)
         patches = torch.stack(content.objects) if count else torch.zeros(0, 4, 12, 12)
-        length = displacements.norm(dim=-1)
+        length = displacements.norm(dim=-1).float().to(device)
         # As a part of the full circle, which is what a translation takes.
         turn = (torch.atan2(displacements[..., 1], displacements[..., 0]) / (2 * math.pi)) % 1.0
+        turn = turn.float().to(device)[..., None]
+        layers = Layers(
+            background=content.background.float().to(device)[None],
+            objects=patches.float().to(device)[None],
+            centres=content.centres.float().to(device)[None],
+            phase=content.phase.float().to(device)[None],
+            background_motion=(turn[:1, 0], length[:1, 0]),
+            object_motion=(turn[:1, 1:], length[:1, 1:]),
+        )
+        antialias = torch.full((1,), ANTIALIAS, device=device)
         rendered = []
         with torch.no_grad(), exact_arithmetic(device):
-            for parameters, amplitude in zip(turn.float().to(device), length.float().to(device), strict=True):
-                layers = Layers(
-                    background=content.background.float().to(device)[None],
-                    objects=patches.float().to(device)[None],
-                    centres=content.centres.float().to(device)[None],
-                    phase=content.phase.float().to(device)[None],
-                    background_motion=(parameters[:1][None], amplitude[:1]),
-                    object_motion=(parameters[1:][None, :, None], amplitude[1:][None]),
-                )
-                gains = torch.ones(1, 1, device=device)
-                antialias = torch.full((1,), ANTIALIAS, device=device)
-                rendered.append(self.renderer.render(layers, gains, antialias)[0, 0].clamp(0, 1))
+            coefficients = self.renderer.coefficients(layers)
+            for parameters, amplitude in zip(turn, length, strict=True):
+                layers.background_motion = (parameters[:1], amplitude[:1])
+                layers.object_motion = (parameters[None, 1:], amplitude[None, 1:])
+                gains = (same_in_all_rows(amplitude[:1]), same_in_all_rows(amplitude[1:]))
+                frame = self.renderer.frame(coefficients, layers, *gains, antialias)
+                rendered.append(frame[0].clamp(0, 1))
         return torch.stack(rendered)
 
 

@@ -91,10 +91,8 @@ class Camera:
             noise: (B,) standard deviation of the photon noise at mid-grey, in [0, 1] units.
             thresholds: what decides how values are rounded to 8 bits (:func:`quantise`); None leaves them.
         """
-        frames = photon_noise(frames, noise, random.normal("noise", *frames.shape[1:]))
-        if self.read_noise[1]:
-            strength = random.between("read noise", *self.read_noise)[:, None, None, None, None]
-            frames = frames + strength * random.normal("read", *frames.shape[1:])
+        read = random.between("read noise", *self.read_noise) if self.read_noise[1] else None
+        frames = photon_noise(frames, noise, random.normal("noise", *frames.shape[1:]), read)
         frames = self.sharpened(frames, random)
         if self.chroma:
             halved = (random.uniform("chroma") < self.chroma)[:, None, None, None, None]

@@ -8,16 +8,20 @@ from torch import Tensor
 _MID_GREY = 0.5
 
 
-def photon_noise(frames: Tensor, strength: Tensor, normal: Tensor) -> Tensor:
+def photon_noise(frames: Tensor, strength: Tensor, normal: Tensor, read: Tensor | None = None) -> Tensor:
     """Return frames with noise whose variance is proportional to the value, as that of counted photons.
 
     Args:
         frames: (B, …) in [0, 1].
         strength: (B,) standard deviation at mid-grey, in [0, 1] units.
         normal: standard normal numbers of the frames' shape.
+        read: (B,) standard deviation of noise that does not depend on the value, in [0, 1] units.
     """
     strength = strength.view(-1, *[1] * (frames.dim() - 1))
-    return frames + normal * strength * (frames.clamp(min=0.0) / _MID_GREY).sqrt()
+    if read is None:
+        return frames + normal * strength * (frames.clamp(min=0.0) / _MID_GREY).sqrt()
+    variance = frames.clamp(min=0.0) * (strength.square() / _MID_GREY) + read.view_as(strength).square()
+    return frames + normal * variance.sqrt()
 
 
 def quantise(frames: Tensor, uniform: Tensor, levels: int = 255) -> Tensor:
