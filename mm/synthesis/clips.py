@@ -193,7 +193,7 @@ class _MovingScene:
         # The amplitude is part of the trajectories.
         layers.background_motion = (self.parameters[:, 0], amplitude[:, 0])
         layers.object_motion = (self.parameters[:, 1:], amplitude[:, 1:])
-        self.layers = layers.trimmed() if amplitude.device.type == "cpu" else layers
+        self.layers = layers.trimmed()
         self.coefficients = self.renderer.coefficients(self.layers)
 
     def frame(self, index: Tensor, antialias: Tensor, factor: Tensor | None = None) -> Tensor:

@@ -68,7 +68,12 @@ class Layers:
     background_blur: Tensor | None = None
 
     def trimmed(self) -> Layers:
-        """Return the same without the patches at the end that are empty in all samples."""
+        """Return the same without the patches at the end that are empty in all samples.
+
+        On a GPU all stay: looking would stop the pipeline.
+        """
+        if self.objects.device.type != "cpu":
+            return self
         seen = self.objects[:, :, 3].amax(dim=(0, 2, 3)).nonzero()
         count = int(seen[-1]) + 1 if len(seen) else 0
         parameters, amplitude = self.object_motion
@@ -124,7 +129,13 @@ class Renderer:
         # gradient.
         self.inversion_steps = math.ceil(math.log(_INVERSION_ERROR) / math.log(max_gradient))
 
-    def render(self, layers: Layers, gains: Tensor, antialias: Tensor) -> Tensor:
+    def render(
+        self,
+        layers: Layers,
+        gains: Tensor,
+        antialias: Tensor,
+        coefficients: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Render frames.
 
         Args:
@@ -133,14 +144,12 @@ class Renderer:
                 magnified.
             antialias: (B,) standard deviation of the anti-aliasing Gaussian, output px, at most
                 ``max_antialias``.
+            coefficients: as :meth:`coefficients` returns them; None computes them.
 
         Returns:
             (B, F, 3, H, W), unclamped (the interpolation may overshoot a little at edges).
         """
-        if gains.device.type == "cpu":
-            # On a GPU, looking would stop the pipeline.
-            layers = layers.trimmed()
-        coefficients = self.coefficients(layers)
+        coefficients = coefficients or self.coefficients(layers)
         background, objects = layers.background_motion[1], layers.object_motion[1]
         frames = [
             self.frame(

@@ -16,7 +16,7 @@ from mm.synthesis.geometry import Geometry
 from mm.synthesis.limits import MotionLimits, measure_field
 from mm.synthesis.motion import MotionGenerator, Translation, check_generator
 from mm.synthesis.random import SampleRandom
-from mm.synthesis.rendering import Layers, Renderer
+from mm.synthesis.rendering import Layers, Renderer, same_in_all_rows
 from mm.synthesis.resampling import check_kernel
 from mm.synthesis.sensor import photon_noise, quantise
 from mm.synthesis.subsets import SUBSETS, SubsetConfig, check_range
@@ -58,6 +58,7 @@ class Synthesizer(nn.Module):
             is; the others at random, as by a sensor's noise (:func:`mm.synthesis.sensor.quantise`).
         perturbed: whether to render ``xb_perturbed`` and ``y_perturbed``, at which only the terms that λ
             weighs look. Without them the noise of the other frames is another draw.
+        displacement: whether to return ``displacement``; it changes no other frame.
     """
 
     _background_moves: Tensor
@@ -86,6 +87,7 @@ class Synthesizer(nn.Module):
         quantised: bool = True,
         perturbed: bool = True,
         nearest: float = 0.0,
+        displacement: bool = False,
     ) -> None:
         super().__init__()
         self.limits = limits or MotionLimits()
@@ -110,6 +112,7 @@ class Synthesizer(nn.Module):
         self.quantised = quantised
         self.nearest = nearest
         self.perturbed = perturbed
+        self.displacement = displacement
         self.subsets = subsets
         of_subsets = [recipe.limits_within(self.limits) for recipe in subsets]
         # Every set of limits once.
@@ -148,7 +151,9 @@ class Synthesizer(nn.Module):
             ``xa, xb, y`` and, if ``perturbed``, ``xb_perturbed, y_perturbed``, float32 (B, 3, H, W) in
             [0, 1]; ``change`` of the same shape, y − xa before there is any noise; ``factor`` (B,);
             ``motion`` (B, K + 1, 2), each layer's displacement between xa and xb at its centre, px (x, y),
-            the background first; ``seed``, ``subset`` and ``index`` passed through.
+            the background first; ``seed``, ``subset`` and ``index`` passed through. If ``displacement``,
+            ``displacement`` (B, 2, H, W), px (x, y): from xa to xb, of the frontmost layer whose alpha at
+            that pixel of xb is above 0.5.
         """
         with torch.no_grad(), exact_arithmetic(batch["background"].device):
             layers, factor = self.draw(batch)
@@ -217,7 +222,9 @@ class Synthesizer(nn.Module):
         gains = torch.stack((torch.zeros_like(factor), torch.ones_like(factor), factor), dim=1)
         antialias = random.between("antialias", *self.antialias)
         # One clamp, before noise and rounding: the spline overshoots a little at edges.
-        clean = self.renderer.render(layers, gains, antialias).clamp_(0.0, 1.0)
+        seen = layers.trimmed()
+        coefficients = self.renderer.coefficients(seen)
+        clean = self.renderer.render(seen, gains, antialias, coefficients).clamp_(0.0, 1.0)
         xa, xb, y = clean.unbind(1)
         observed = {"xa": xa, "xb": xb}
         if self.perturbed:
@@ -235,6 +242,12 @@ class Synthesizer(nn.Module):
         out["change"] = y - xa
         out["factor"] = factor
         out["motion"] = self.motion_at_centres(layers)
+        if self.displacement:
+            moves = seen.background_motion[1], seen.object_motion[1]
+            own = [same_in_all_rows(amplitude.flatten()) for amplitude in moves]
+            out["displacement"] = self.renderer.visible_displacement(
+                coefficients, seen, *((gain, gain) for gain in own)
+            )
         return out | {name: batch[name] for name in ("seed", "subset", "index") if name in batch}
 
     def _noise_strength(self, random: SampleRandom, subset: Tensor) -> Tensor:

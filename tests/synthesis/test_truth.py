@@ -96,3 +96,53 @@ def test_the_field_takes_xa_to_xb_and_to_y(motion: str, make_batch: MakeBatch) -
             unmoved = np.abs(frame - xa).mean(0)[where]
             assert np.median(error) < 1.5 / 255
             assert np.median(error) < 0.5 * np.median(unmoved) or np.median(unmoved) < 1.5 / 255
+
+
+def test_displacement_of_the_moved_frame_is_that_of_its_discs(make_batch: MakeBatch) -> None:
+    """Discs of radius 16, each a known way from its centre in xa, the first in front."""
+    limits = MotionLimits(min_motion=0.3, max_motion=6.0, min_factor=1.0, max_factor=1.0, max_magnified=8.0)
+    synthesizer = Synthesizer(56, 72, limits=limits, object_size=40, max_objects=3, displacement=True)
+    batch = make_batch(synthesizer.geometry, [4, 5, 6, 7])
+    out = synthesizer(batch)
+    y, x = np.mgrid[:56, :72]
+    for found, truth in zip(out["displacement"].numpy(), ground_truth(synthesizer, batch), strict=True):
+        *discs, background = truth.layers
+        expected = np.tile(np.array(background.displacement)[:, None, None], (1, 56, 72))
+        certain = np.ones((56, 72), bool)
+        for disc in reversed(discs):
+            (left, top), (right, down) = disc.centre, disc.displacement
+            distance = np.hypot(x - left - right, y - top - down)
+            expected[:, distance < 15.5] = np.array(disc.displacement)[:, None]
+            certain &= abs(distance - 15.5) > 1
+        assert certain.mean() > 0.7
+        assert np.abs(found - expected)[:, certain].max() < 1e-5
+
+
+@pytest.mark.parametrize("motion", ["translation", "mixture"])
+def test_displacement_leads_back_to_the_reference(motion: str, make_batch: MakeBatch) -> None:
+    """At p in xb is what is at p − d(p) in xa, but where something comes into view; other frames stay."""
+    limits = MotionLimits(min_motion=0.3, max_motion=3.0, min_factor=1.0, max_factor=1.0, max_magnified=8.0)
+    plain, synthesizer = (
+        Synthesizer(
+            56,
+            72,
+            motion=Mixture(EVERYTHING) if motion == "mixture" else None,
+            limits=limits,
+            noise=(0.0, 0.0),
+            quantised=False,
+            object_size=40,
+            max_objects=3,
+            displacement=wanted,
+        )
+        for wanted in (False, True)
+    )
+    batch = make_batch(synthesizer.geometry, list(range(8)))
+    out, other = synthesizer(batch), plain(batch)
+    assert set(out) - set(other) == {"displacement"}
+    assert all((out[name] == value).all() for name, value in other.items())
+    y, x = np.mgrid[:56, :72].astype(float)
+    for xa, xb, moved in zip(out["xa"].numpy(), out["xb"].numpy(), out["displacement"].numpy(), strict=True):
+        back = [ndimage.map_coordinates(channel, (y - moved[1], x - moved[0]), order=3) for channel in xa]
+        error = np.abs(np.stack(back) - xb).mean(0)[6:-6, 6:-6]
+        still = np.abs(xa - xb).mean(0)[6:-6, 6:-6]
+        assert np.median(error) < 0.1 * np.median(still)
