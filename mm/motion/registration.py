@@ -149,11 +149,13 @@ class Registered(NamedTuple):
         displacement: (B, 2) px, order (x, y); NaN where there is nothing to measure.
         covariance: (B, 2, 2) px²: what the noise of the moved frame makes of the displacement.
         agreement: (B,) normalised correlation once aligned, in [-1, 1].
+        tensor: (B, 2, 2) structure tensor of the region, see :class:`LocalDisplacement`.
     """
 
     displacement: Tensor
     covariance: Tensor
     agreement: Tensor
+    tensor: Tensor
 
 
 @measured_exactly
@@ -167,9 +169,9 @@ def register(
 ) -> Registered:
     """Register frames as :func:`measure_displacement` does, and say how well each is known.
 
-    The covariance is the least-squares "sandwich" over tiles of 8×8 px (Liang and Zeger 1986): what the two
-    frames differ by once aligned is noise, which may be correlated within a tile and is not beyond. Half of it
-    is the reference's own and shifts all frames alike.
+    The covariance is the least-squares "sandwich" over tiles of 8×8 px (Liang and Zeger 1986): the difference
+    of two aligned frames is noise, which may be correlated within a tile and is not beyond. Half of it is the
+    reference's own and shifts all frames alike.
     """
     a, b = _luminance_pair(reference, moved)
     count = len(b)
@@ -183,7 +185,7 @@ def register(
     corner = torch.stack([columns[0], rows[0]]).expand(count, -1)
     source = torch.arange(count, device=b.device)
     found = _register(a, b, source, corner, window, _per_sample(near, count, b), limit, iterations)
-    return Registered(found.displacement, found.covariance, found.agreement)
+    return Registered(found.displacement, found.covariance, found.agreement, found.tensor)
 
 
 @measured_exactly
@@ -343,7 +345,7 @@ def _register(
 
 
 def _sandwich(slope: Tensor, weight: Tensor, residual: Tensor) -> Tensor:
-    """Return the covariance (N, 2, 2) px² of the shift that minimises the weighted squares of ``residual``."""
+    """Return the covariance (N, 2, 2) px² of the shift that minimises the weighted ``residual`` squared."""
     matrix = torch.einsum("nihw,njhw,nhw->nij", slope, slope, weight)
     trace = matrix.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
     bread = torch.linalg.inv(matrix + (DAMPING * trace + 1e-12) * torch.eye(2).to(matrix))

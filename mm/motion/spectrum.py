@@ -39,6 +39,7 @@ MOST_PEAKS = 8
 HARMONICS = 6  # the highest that is named
 BAND = 0.15  # of the peak's frequency, to either side, at least BAND_BINS
 BAND_BINS = 2.0
+_LEAST_POWER = (LEAST_AMPLITUDE / 4) ** 2
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def motion_spectrum(motion: BlockMotion, most: int = MOST_PEAKS) -> MotionSpectr
     window = get_window("hann", frames)
     signals *= 2 / window.sum() * window[:, None]
     length = PADDING * frames
-    bins = np.arange(length // 2 + 1) / PADDING
+    bins = bins_of(frames)
 
     # A part at a time: the transforms of all blocks of a long clip would not fit into memory.
     noise = np.zeros(signals.shape[1])
@@ -123,13 +124,10 @@ def motion_spectrum(motion: BlockMotion, most: int = MOST_PEAKS) -> MotionSpectr
     # Both directions of a block add up to its motion, so a block counts once, by the better known one.
     weight = confidence.reshape(-1, 2).max(1)
     mean = total / max(weight.sum(), 1e-12)
-    floor = _noise_floor(mean, bins)
-
     grid = confidence.reshape(rows, columns, 2)
     found = []
-    for place, top in _summits(mean, _outstanding(mean, floor, bins)):
-        periods, power_there = _vertex(mean, top, bins[1])
-        peak = _locate(motion, signals, grid, periods, float(power_there / max(floor[place], 1e-12)))
+    for line in find_lines(mean, bins):
+        peak = _locate(motion, signals, grid, line.periods, line.ratio)
         if peak.amplitude >= LEAST_AMPLITUDE:
             found.append(peak)
     found.sort(key=lambda peak: -peak.ratio)
@@ -137,7 +135,7 @@ def motion_spectrum(motion: BlockMotion, most: int = MOST_PEAKS) -> MotionSpectr
     return MotionSpectrum(
         frequencies=bins * resolution,
         amplitude=np.sqrt(mean),
-        floor=np.sqrt(floor),
+        floor=np.sqrt(noise_floor(mean, bins, [int(np.searchsorted(bins, peak.periods)) for peak in found])),
         peaks=_name_harmonics(found)[:most],
         frames=frames,
         resolution=resolution,
@@ -180,35 +178,87 @@ def _confidence(noise: Floats, known: Floats) -> Floats:
     return known / (1 + (noise / HALF_CONFIDENCE**2) ** 2)
 
 
-def _noise_floor(mean: Floats, bins: Floats) -> Floats:
-    """Return the running median, over a span of constant width that ends at the spectrum's ends."""
+def bins_of(frames: int) -> Floats:
+    """Return the periods in the record of each value of a spectrum of so many frames."""
+    return np.arange(PADDING * frames // 2 + 1) / PADDING
+
+
+@dataclass(frozen=True)
+class Line:
+    """A peak of a power spectrum: its periods in the record, and its power over the noise floor's."""
+
+    periods: float
+    ratio: float
+
+
+def find_lines(mean: Floats, bins: Floats) -> list[Line]:
+    """Find the peaks of a Hann-windowed power spectrum that are neither noise nor a stronger one's leakage.
+
+    Args:
+        mean: (F,) px², power as squared amplitude of a sinusoid.
+        bins: (F,) periods in the record, :data:`PADDING` values for each bin.
+    """
+    places: list[int] = []
+    # Leakage is not noise: a clean line in a short record would else raise its own threshold.
+    for _ in range(MOST_PEAKS):
+        before, places = places, _outstanding(mean, bins, places)
+        if not places and not before:
+            strongest = int(mean[bins >= SLOWEST].argmax()) + int(np.searchsorted(bins, SLOWEST))
+            places = _outstanding(mean, bins, [strongest])
+        if places == before:
+            break
+    floor = noise_floor(mean, bins, places)
+    found = []
+    for place, top in _summits(mean, places):
+        periods, power = _vertex(mean, top, bins[1])
+        found.append(Line(periods, float(power / max(floor[place], 1e-12))))
+    return found
+
+
+def _leakage(mean: Floats, bins: Floats, places: list[int], of: Floats) -> Floats:
+    """Return the most that the lines at ``places`` put at the bins ``of``; infinite in their main lobes."""
+    apart = np.abs(of[:, None] - bins[places])
+    # Hann's transform falls as 1 / (π δ (δ² − 1)), δ in bins; twice that for interference.
+    leaked = mean[places] * (2 / (math.pi * apart.clip(1.5) * (apart.clip(1.5) ** 2 - 1))) ** 2
+    return np.where(apart < 2, np.inf, leaked).max(1, initial=0)
+
+
+def noise_floor(mean: Floats, bins: Floats, places: list[int]) -> Floats:
+    """Return the running median of what is not the leakage of the lines at ``places``.
+
+    The span has constant width and ends at the spectrum's ends.
+    """
     lowest = int(np.searchsorted(bins, 1.0))
     span = min(2 * NEIGHBOURS * PADDING + 1, len(bins) - lowest)
-    medians = np.median(np.lib.stride_tricks.sliding_window_view(mean[lowest:], span), axis=-1)
+    kept = np.where(_leakage(mean, bins, places, bins) < mean, mean, np.nan)[lowest:]
+    windows = np.lib.stride_tricks.sliding_window_view(kept, span)
+    # Where all of a span is leakage, nothing else is seen.
+    medians = np.full(len(windows), _LEAST_POWER)
+    seen = np.isfinite(windows).any(-1)
+    medians[seen] = np.nanmedian(windows[seen], axis=-1)
     first = np.arange(len(bins)) - lowest - span // 2
     return medians[first.clip(0, len(medians) - 1)]
 
 
-def _outstanding(mean: Floats, floor: Floats, bins: Floats) -> list[int]:
-    """Return the places of the peaks that are neither noise nor a stronger peak's leakage."""
-    # Without noise there is leakage, whose logarithm scatters widely far below what is ever reported.
-    least_power = (LEAST_AMPLITUDE / 4) ** 2
-    height = np.log(np.maximum(mean, least_power) / np.maximum(floor, least_power))
-    inside = bins >= SLOWEST
-    centre = np.median(height[inside])
-    scatter = 1.4826 * float(np.median(np.abs(height[inside] - centre)))
+def _outstanding(mean: Floats, bins: Floats, lines: list[int]) -> list[int]:
+    """Return the places of the peaks that are neither noise nor a stronger peak's leakage.
+
+    The noise is what is not the leakage of ``lines``, the places that are known so far.
+    """
+    floor = noise_floor(mean, bins, lines)
+    # Without noise there is rounding, whose logarithm scatters widely far below what is ever reported.
+    height = np.log(np.maximum(mean, _LEAST_POWER) / np.maximum(floor, _LEAST_POWER))
+    noise = height[(bins >= SLOWEST) & (_leakage(mean, bins, lines, bins) < mean)]
+    scatter = 1.4826 * float(np.median(np.abs(noise - np.median(noise)))) if len(noise) else 0.0
     least = max(OUTSTANDING * scatter, math.log(LEAST_RATIO))
     places, _ = find_peaks(height, height=least, prominence=least / 2, distance=2 * PADDING)
-    kept: list[int] = []
+    # A drift leaks as a line does.
+    kept = [int(mean[bins < SLOWEST].argmax())]
     for place in sorted(places, key=lambda place: -mean[place]):
-        if not SLOWEST <= bins[place] <= bins[-1] - 1:
-            continue
-        # Hann's transform falls as 1 / (π δ (δ² − 1)), δ in bins; twice that for interference.
-        apart = np.abs(bins[kept] - bins[place])
-        leaked = mean[kept] * (2 / (math.pi * apart * np.maximum(apart**2 - 1, 0.1))) ** 2
-        if not (mean[place] < leaked).any():
+        inside = SLOWEST <= bins[place] <= bins[-1] - 1
+        if inside and mean[place] >= _leakage(mean, bins, kept, bins[[place]])[0]:
             kept.append(int(place))
-    return kept
+    return kept[1:]
 
 
 def _summits(mean: Floats, places: list[int]) -> list[tuple[int, int]]:
