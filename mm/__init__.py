@@ -13,12 +13,13 @@ from mm.errors import InputError
 
 if TYPE_CHECKING:
     from mm.magnify.clip import magnify
+    from mm.motion.measure import measure
     from mm.networks.weights import load
 
 # public name -> the module that holds it; the room of ``magnify`` is called as the function is
-_LAZY = {"load": "mm.networks.weights"}
+_LAZY = {"load": "mm.networks.weights", "measure": "mm.motion.measure"}
 
-__all__ = ["InputError", "__version__", "load", "magnify"]
+__all__ = ["InputError", "__version__", "load", "magnify", "measure"]
 
 
 def __getattr__(name: str) -> Any:

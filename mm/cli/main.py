@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": ("mm.cli.compare", "several methods on one clip, side by side: a video, slices and a page"),
     "slice": ("mm.cli.slice", "draw an x–t or y–t slice of a video"),
     "spectrum": ("mm.cli.spectrum", "find the frequencies at which something in a video moves"),
+    "measure": ("mm.cli.measure", "measure displacement and vibrations at places, with uncertainties"),
     "synthesize": ("mm.cli.synthesize", "write training triplets with their exact ground truth"),
     "evaluate": ("mm.cli.evaluate", "the paper's measurements, of one or several methods side by side"),
     "fit": ("mm.cli.fit", "train, from a YAML configuration"),

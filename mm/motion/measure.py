@@ -35,7 +35,7 @@ LEAST_SIDE = 12  # px of a region
 CHUNK = 8  # frames
 PLACES = 3  # that are measured if none are named
 LENGTH_U = 0.29  # px, of a length that a user reads off to half a px
-ENDS = {"displacement": "px", "velocity": "px_s", "acceleration": "px_s2"}
+DERIVATIVES = {"displacement": (0, "px"), "velocity": (1, "px_s"), "acceleration": (2, "px_s2")}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class PlaceMotion:
         moved = self.displacement_px @ axes.T
         noise = np.sqrt(np.einsum("ai,tij,aj->ta", axes, self.covariance_px2, axes).clip(0))
         found = {}
-        for order, name in enumerate(ENDS):
+        for name, (order, _) in DERIVATIVES.items():
             step = dict(window_length=5, polyorder=4, deriv=order, delta=1 / self.rate_hz)
             impulse = savgol_filter(np.eye(9)[4], **step)
             # The codec's part is as slow as the motion that it holds back; the noise's is not.
@@ -160,6 +160,15 @@ class Shape:
     y_px: NDArray[np.complex128]
     blocks: BlockMotion
 
+    @property
+    def moment(self) -> tuple[Floats, Floats, Floats]:
+        """Displacement at the instant of most motion: (rows, columns) px in x, in y and along all of it."""
+        # The turn that makes the real parts largest.
+        turn = np.exp(-0.5j * np.angle((self.x_px**2 + self.y_px**2).sum()))
+        x, y = (self.x_px * turn).real, (self.y_px * turn).real
+        angle = 0.5 * math.atan2(2 * float((x * y).sum()), float((x**2 - y**2).sum()))
+        return x, y, x * math.cos(angle) + y * math.sin(angle)
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -195,6 +204,24 @@ class Measurement:
     def duration_s(self) -> float:
         """Seconds of capture."""
         return len(self.times_s) / self.rate_hz
+
+    def relative(self, place: PlaceMotion, hertz: float) -> dict[str, float]:
+        """Return how a place moves beside the first one at a frequency, each along its own direction."""
+        waves, parts = [], []
+        for each in (self.places[0], place):
+            moved, _ = each.waveforms["displacement"]
+            waves.append(complex_amplitudes(moved[:, 2:], self.rate_hz, np.array([hertz]))[0, 0])
+            codec = float(np.hypot(*(each.codec_px * each._axes[2])))
+            scatter = math.hypot(codec, each.noise_px * math.sqrt(2 / len(moved)))
+            parts.append(scatter / max(abs(waves[-1]), 1e-12))
+        ratio = waves[1] / waves[0] if waves[0] else complex(math.nan)
+        return {
+            "frequency_hz": hertz,
+            "amplitude_ratio": abs(ratio),
+            "amplitude_ratio_u": abs(ratio) * math.hypot(*parts),
+            "phase_deg": math.degrees(np.angle(ratio)),
+            "phase_deg_u": math.degrees(math.hypot(*parts)),
+        }
 
 
 def measure(
@@ -394,8 +421,14 @@ def _main_direction(moved: Floats) -> float:
 
 def _shape(blocks: BlockMotion, hertz: float) -> Shape:
     frames, rows, columns, _ = blocks.displacement.shape
-    waves = complex_amplitudes(blocks.displacement.reshape(frames, -1), blocks.fps, np.array([hertz]))
-    found = waves[0].reshape(rows, columns, 2) * (blocks.followed > 0.5)[..., None]
+    signal = blocks.displacement.reshape(frames, -1)
+    waves = complex_amplitudes(signal, blocks.fps, np.array([hertz]))
+    turned = np.exp(2j * np.pi * hertz / blocks.fps * np.arange(frames))
+    left = signal - np.outer(turned, waves[0]).real
+    # What the noise makes of a block that stands still is left out, and so is a block that was lost.
+    noise = 2 * (left - left.mean(0)).std(0) * math.sqrt(2 / frames)
+    told = (np.abs(waves[0]) > noise) & (blocks.followed > 0.5).reshape(-1, 1).repeat(2, 1).reshape(-1)
+    found = (waves[0] * told).reshape(rows, columns, 2)
     return Shape(hertz, found[..., 0], found[..., 1], blocks)
 
 

@@ -18,7 +18,7 @@ from scipy.signal import detrend
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.motion.registration import FLAT, register
+from mm.motion.registration import FLAT, Registered, register
 from mm.video.grid import Region
 
 Floats = NDArray[np.floating]
@@ -26,6 +26,10 @@ Floats = NDArray[np.floating]
 SEARCH = 20  # px, how far a place may go within the frames of one push
 AROUND = SEARCH + 12  # px beyond a region that its registration sees
 FOUND = 0.6  # correlation with the first frame below which a place is lost
+CERTAIN = 0.9  # correlation above which a place is not searched for
+CLOSE = 2.0  # px from where a place was, likewise
+MARGIN = 0.02  # of correlation, by which a place further off must be better
+ITERATIONS = 10  # of registration
 STEADY = 9  # frames over which the noise's variance is averaged
 TRUST = (0.5, 2.0)  # how far the scatter over time may correct the variance that registration sees
 # Standard deviation of what a codec holds back, px, by its step in levels over the texture in levels per px.
@@ -105,13 +109,11 @@ class PlaceFollower:
                 )
             ]
             left, top = x + shift[0], y + shift[1]
-            found = register(
+            found = self._registered(
                 self._references[number][:, None],
                 grey[:, None, top : top + height, left : left + width],
-                near=tuple(self._last[number] - shift),
-                limit=SEARCH,
-                weight=weight,
-                iterations=10,
+                weight,
+                self._last[number] - shift,
             )
             moved = found.displacement + torch.tensor(shift, dtype=found.displacement.dtype)
             if not self._parts[number] and float(found.tensor[0].trace()) < FLAT:
@@ -124,12 +126,29 @@ class PlaceFollower:
                 self._last[number] = sound[-1].double().numpy()
             self._parts[number].append((moved, found.covariance, found.agreement, found.tensor[:1]))
 
+    def _registered(self, reference: Tensor, frames: Tensor, weight: Tensor, near: Floats) -> Registered:
+        """Register frames, at first near where the region was; a pattern that repeats fits elsewhere too."""
+        close = register(reference, frames, tuple(near), 0, weight, ITERATIONS)
+        moved = close.displacement - torch.as_tensor(near).to(close.displacement)
+        near_by = moved.norm(dim=-1) < CLOSE
+        doubtful = ~((close.agreement > CERTAIN) & near_by)
+        if not doubtful.any():
+            return close
+        far = register(reference, frames[doubtful], tuple(near), SEARCH, weight, ITERATIONS)
+        better = far.agreement > close.agreement[doubtful] + MARGIN * near_by[doubtful]
+        where = doubtful.nonzero()[:, 0][better]
+        for own, other in zip(close, far, strict=True):
+            own[where] = other[better]
+        return close
+
     def finish(self) -> list[Followed]:
         """Return what was followed, one for each region."""
         return [
             Followed(
-                *(torch.cat([each[k] for each in part]).double().numpy() for k in range(3)),
-                part[0][3][0].double().numpy(),
+                displacement=torch.cat([each[0] for each in part]).double().numpy(),
+                covariance=torch.cat([each[1] for each in part]).double().numpy(),
+                agreement=torch.cat([each[2] for each in part]).double().numpy(),
+                tensor=part[0][3][0].double().numpy(),
             )
             for part in self._parts
         ]

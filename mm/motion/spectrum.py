@@ -252,13 +252,15 @@ def _outstanding(mean: Floats, bins: Floats, lines: list[int]) -> list[int]:
     scatter = 1.4826 * float(np.median(np.abs(noise - np.median(noise)))) if len(noise) else 0.0
     least = max(OUTSTANDING * scatter, math.log(LEAST_RATIO))
     places, _ = find_peaks(height, height=least, prominence=least / 2, distance=2 * PADDING)
-    # A drift leaks as a line does.
-    kept = [int(mean[bins < SLOWEST].argmax())]
+    # A drift leaks as a line does; what still rises at its fast end is the foot of a line.
+    slow = mean[bins < SLOWEST]
+    drift = [int(slow.argmax())] if slow.argmax() < len(slow) - 1 else []
+    kept = list(drift)
     for place in sorted(places, key=lambda place: -mean[place]):
         inside = SLOWEST <= bins[place] <= bins[-1] - 1
         if inside and mean[place] >= _leakage(mean, bins, kept, bins[[place]])[0]:
             kept.append(int(place))
-    return kept[1:]
+    return kept[len(drift) :]
 
 
 def _summits(mean: Floats, places: list[int]) -> list[tuple[int, int]]:

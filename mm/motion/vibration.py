@@ -13,6 +13,7 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import curve_fit
 from scipy.signal import detrend, get_window, welch
 
 from mm.motion.spectrum import HARMONICS, LEAST_PERIODS, NEIGHBOURS, bins_of, find_lines
@@ -21,8 +22,9 @@ Floats = NDArray[np.floating]
 
 ROUNDS = 12  # Gauss–Newton steps at most
 DECAYS = 3.0  # standard uncertainties that a decay must differ from 0 by
-RESOLVED = 3.0  # resolutions that a resonance must be wide for half-power damping
-SEGMENTS = 8  # of a record, for half-power damping
+RESOLVED = 2.0  # resolutions that a resonance must be wide at half power
+SEGMENTS = 15  # of a record, for the width of a resonance
+MOST_DAMPED = 0.3  # of critical: what is wider is no line
 MAINS = (100.0, 120.0)  # Hz, the flicker of lamps on mains of 50 and 60 Hz
 NEAR = 0.75  # of 1 / duration, within which two frequencies are taken for one
 
@@ -41,7 +43,7 @@ class Sinusoid:
         x_px, y_px: complex amplitudes at the first frame: x(t) = Re(x_px · exp(2πi f t)).
         ratio: power over the noise floor's.
         damping_ratio: of critical damping; None where the record does not show it.
-        damping_from: "decay" or "half-power".
+        damping_from: "decay" or "resonance".
         marks: what the line may be besides motion of its own, such as a harmonic or an alias.
     """
 
@@ -117,8 +119,8 @@ def find_sinusoids(
 
 def _width(each: Sinusoid) -> float:
     """Return Hz, two half-power widths of a resonance; 0 of a line or a free decay."""
-    resonance = each.damping_from == "half-power" and each.damping_ratio is not None
-    return 4 * each.frequency_hz * each.damping_ratio if resonance and each.damping_ratio else 0.0
+    wide = each.damping_ratio is not None and each.damping_from == "resonance"
+    return 4 * each.frequency_hz * each.damping_ratio if wide and each.damping_ratio else 0.0
 
 
 def complex_amplitudes(signal: Floats, rate: float, frequencies: Floats) -> NDArray[np.complex128]:
@@ -324,32 +326,56 @@ def _damped(each: Sinusoid, signal: Floats, rate: float) -> Sinusoid:
         return replace(
             each, damping_ratio=decay / omega, damping_ratio_u=decay_u / omega, damping_from="decay"
         )
-    width = _half_power_width(record[:, 0], rate, each.frequency_hz)
-    if width is None:
+    resonance = _resonance(record[:, 0], rate, each.frequency_hz)
+    if resonance is None:
         return each
-    ratio = width / (2 * each.frequency_hz)
+    (centre, centre_u), (ratio, ratio_u) = resonance
     return replace(
         each,
+        frequency_hz=centre,
+        frequency_hz_u=centre_u,
         damping_ratio=ratio,
-        damping_ratio_u=ratio / math.sqrt(2 * SEGMENTS),
-        damping_from="half-power",
+        damping_ratio_u=ratio_u,
+        damping_from="resonance",
     )
 
 
-def _half_power_width(record: Floats, rate: float, frequency: float) -> float | None:
-    """Return the width in Hz of a resonance at half of its power; None if the record does not resolve it."""
+def _resonance(
+    record: Floats, rate: float, frequency: float
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Return frequency and damping ratio of a resonance excited at random, each with its uncertainty.
+
+    The power density of a damped oscillator is fitted to Welch's; None if the record does not resolve it.
+    """
     length = 2 * len(record) // (SEGMENTS + 1)
     resolution = 1.44 * rate / max(length, 1)  # of Hann's window at half power
-    if length < 16 or frequency < 2 * resolution:
+    if length < 32 or frequency < 4 * resolution:
         return None
-    bins, density = welch(record, rate, "hann", length, nfft=8 * length, detrend="linear")
-    top = int(np.abs(bins - frequency).argmin())
-    span = int(resolution / bins[1])
-    top = max(range(max(top - span, 1), min(top + span, len(bins) - 1)), key=lambda place: density[place])
-    low, high = top, top
-    while low > 0 and density[low] > density[top] / 2:
-        low -= 1
-    while high < len(bins) - 1 and density[high] > density[top] / 2:
-        high += 1
-    width = float(bins[high] - bins[low])
-    return math.sqrt(width**2 - resolution**2) if width > RESOLVED * resolution else None
+    bins, density = welch(record, rate, "hann", length, detrend="linear")
+    near = (bins > 0.6 * frequency) & (bins < min(1.6 * frequency, 0.48 * rate))
+    if near.sum() < 12:
+        return None
+
+    def model(hertz: Floats, size: float, centre: float, ratio: float, floor: float) -> Floats:
+        # In log: the scatter of a power density is in proportion to it.
+        response = 1 / ((hertz**2 / centre**2 - 1) ** 2 + (2 * ratio * hertz / centre) ** 2)
+        return np.log(math.exp(size) * response + math.exp(floor))
+
+    level = np.log(density[near].clip(1e-30))
+    begin = (level.max() + 2 * math.log(0.04), bins[near][level.argmax()], 0.02, level.min())
+    low, high = (
+        (begin[0] - 9, bins[near][0], 1e-3, begin[3] - 9),
+        (begin[0] + 9, bins[near][-1], 1, begin[0] + 9),
+    )
+    try:
+        found, covariance = curve_fit(model, bins[near], level, begin, bounds=(low, high))
+    except (RuntimeError, ValueError):
+        return None
+    # Neighbouring values of Hann's spectrum share their noise: twice the variance.
+    centre, ratio = float(found[1]), float(found[2])
+    centre_u, ratio_u = (float(value) for value in np.sqrt(2 * covariance.diagonal()[1:3]))
+    width = 2 * ratio * frequency
+    clear = width > RESOLVED * resolution and ratio < MOST_DAMPED and ratio_u < ratio / 3
+    if not clear or abs(centre - frequency) > 2 * width:
+        return None
+    return (centre, centre_u), (ratio, ratio_u)

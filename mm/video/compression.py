@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -173,7 +174,8 @@ def _bytes(path: Path, stream: av.video.stream.VideoStream, container: av.contai
 def _quantiser(frame: VideoFrame) -> Array | None:
     """Return the quantiser of each block of a frame, from FFmpeg's AVVideoEncParams; None if it has none."""
     try:
-        data = next((bytes(each) for each in frame.side_data if each.type == Type.VIDEO_ENC_PARAMS), None)
+        side_data: Any = frame.side_data
+        data = next((bytes(each) for each in side_data if each.type == Type.VIDEO_ENC_PARAMS), None)
     except ValueError:
         return None  # Side data of a kind that PyAV does not know.
     if data is None:
@@ -197,7 +199,8 @@ def _quantiser(frame: VideoFrame) -> Array | None:
 
 def _luma(frame: VideoFrame) -> NDArray[np.integer]:
     """Return a frame's first plane (H, W), copied."""
-    plane, kind = frame.planes[0], np.uint8 if frame.format.components[0].bits <= 8 else np.uint16
+    plane: Any = frame.planes[0]
+    kind: Any = np.uint8 if frame.format.components[0].bits <= 8 else np.uint16
     rows = np.frombuffer(plane, kind).reshape(plane.height, -1)
     return rows[:, : plane.width].copy()
 
@@ -207,4 +210,4 @@ def _repeated(luma: NDArray[np.integer], before: NDArray[np.integer]) -> NDArray
     rows, columns = (max(1, math.ceil(side / BLOCK)) for side in luma.shape)
     padded = np.zeros((rows * BLOCK, columns * BLOCK), bool)
     padded[: luma.shape[0], : luma.shape[1]] = luma != before
-    return ~padded.reshape(rows, BLOCK, columns, BLOCK).any((1, 3))
+    return np.asarray(~padded.reshape(rows, BLOCK, columns, BLOCK).any((1, 3)))

@@ -10,7 +10,7 @@ import mm
 from mm.cli.main import COMMANDS
 
 PUBLIC = {
-    "mm": {"InputError", "__version__", "load", "magnify"},
+    "mm": {"InputError", "__version__", "load", "magnify", "measure"},
     "mm.networks": {
         "MagnificationNetwork",
         "NetworkConfig",
@@ -123,6 +123,7 @@ PUBLIC_COMMANDS = {
     "export",
     "fit",
     "magnify",
+    "measure",
     "methods",
     "plugins",
     "presets",
