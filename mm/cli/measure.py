@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mm.cli.notices import warnings_as_lines
+from mm.cli.console import warnings_as_lines
 from mm.errors import InputError
 
 if TYPE_CHECKING:
