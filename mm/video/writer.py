@@ -7,13 +7,8 @@ either what it held before or the whole new clip, whatever happens in between.
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
-import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.files import Draft, writing
 from mm.video.audio import AudioCopy
 from mm.video.colour import BT709, RGB, SRGB_TRANSFER, Colour
 from mm.video.info import ClipInfo
@@ -84,12 +80,13 @@ class VideoWriter:
         self._step = max(1, round(1 / (self._rate * self._time_base)))
         muxer, self._pixel_format, self.padding = _plan(self.path, size, bit_depth, lossless)
         height, width = size[0] + self.padding[0], size[1] + self.padding[1]
-        self._temporary = _temporary_file(self.path)
+        self._draft = _draft(self.path)
         self._container: Any = None
         try:
-            with _told_in_a_line(self.path):
+            with writing(self.path):
                 options = {"movflags": "+faststart"} if muxer in ("mp4", "mov") else {}
-                self._container = av.open(str(self._temporary.absolute()), "w", format=muxer, options=options)
+                name = str(self._draft.path.absolute())
+                self._container = av.open(name, "w", format=muxer, options=options)
                 codec = "ffv1" if lossless else "libx264"
                 settings = (
                     {"level": "3", "slicecrc": "1"} if lossless else {"crf": f"{crf:g}", "preset": "medium"}
@@ -139,7 +136,7 @@ class VideoWriter:
         rgb = frames.detach().cpu().float()
         if bottom or right:
             rgb = F.pad(rgb, (0, right, 0, bottom), mode="replicate")
-        with _told_in_a_line(self.path):
+        with writing(self.path):
             for frame, tick in zip(rgb_to_frames(rgb, self._pixel_format, self._colour), pts, strict=True):
                 if self._first_pts is None:
                     self._first_pts = tick
@@ -177,14 +174,14 @@ class VideoWriter:
 
     def _complete(self) -> None:
         try:
-            with _told_in_a_line(self.path):
+            with writing(self.path):
                 if self._first_pts is None:
                     raise InputError(f"no frame was written to {self.path}; nothing is left there")
                 if self._audio is not None and not self._audio.cut_end:
                     self._copy_audio(math.inf)
                 self._container.mux(self._stream.encode(None))
                 self._container.close()
-                os.replace(self._temporary, self.path)
+                self._draft.keep()
         except BaseException:
             self.discard()
             raise
@@ -199,7 +196,7 @@ class VideoWriter:
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):
             if self._container is not None:
                 self._container.close()
-        self._temporary.unlink(missing_ok=True)
+        self._draft.discard()
 
 
 class FolderWriter:
@@ -224,12 +221,10 @@ class FolderWriter:
             raise InputError(
                 f"{self.path} is a file; name a new folder, or a video with a suffix such as .mp4"
             )
-        with _told_in_a_line(self.path):
+        with writing(self.path):
             if self.path.exists() and any(self.path.iterdir()):
                 raise InputError(f"the folder {self.path} is not empty; name a new one, or remove it first")
-            self._temporary = Path(
-                tempfile.mkdtemp(prefix=f".{self.path.name}.", suffix=".part", dir=_parent(self.path))
-            )
+            self._draft = _draft(self.path, folder=True)
 
     def __enter__(self) -> Self:
         return self
@@ -239,18 +234,16 @@ class FolderWriter:
     ) -> None:
         try:
             if kind is None:
-                with _told_in_a_line(self.path):
+                with writing(self.path):
                     if not self._count:
                         raise InputError(f"no frame was written to {self.path}; nothing is left there")
-                    # mkdtemp makes folders that only their owner may enter.
-                    self._temporary.chmod(0o777 & ~_umask())
-                    os.replace(self._temporary, self.path)
+                    self._draft.keep()
         finally:
             self.discard()
 
     def discard(self) -> None:
         """Remove what was written, unless it is complete."""
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._draft.discard()
 
     def write(self, frames: Tensor, pts: tuple[int, ...] | None = None) -> None:
         """Append (n, 3, H, W) R'G'B' frames in [0, 1]; a folder has no times, so ``pts`` is not used.
@@ -268,11 +261,11 @@ class FolderWriter:
             .permute(0, 2, 3, 1)
             .flip(-1)
         )
-        with _told_in_a_line(self.path):
+        with writing(self.path):
             for pixels in codes.numpy().astype(self._kind):
                 coded, data = cv2.imencode(".png", pixels)
                 assert coded
-                (self._temporary / f"{self._count:06d}.png").write_bytes(data.tobytes())
+                (self._draft.path / f"{self._count:06d}.png").write_bytes(data.tobytes())
                 self._count += 1
 
 
@@ -350,7 +343,7 @@ def check_output(path: str | Path, *, lossless: bool = False) -> None:
         FolderWriter(path, (1, 1)).discard()
         return
     _plan(path, (2, 2), 8, lossless)
-    _temporary_file(path).unlink()
+    _draft(path).discard()
 
 
 def _plan(
@@ -373,43 +366,8 @@ def _plan(
     return _MUXERS[suffix], "yuv420p" if bit_depth == 8 else "yuv420p10le", (size[0] % 2, size[1] % 2)
 
 
-def _parent(path: Path) -> Path:
-    parent = path.absolute().parent
-    if not parent.is_dir():
+def _draft(path: Path, folder: bool = False) -> Draft:
+    if not path.absolute().parent.is_dir():
         raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    return parent
-
-
-def _temporary_file(path: Path) -> Path:
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder; name a file")
-    with _told_in_a_line(path):
-        # A name of its own, unlike that of mm.files.replacing: a clip takes so long that a second process may
-        # be told to write the same one meanwhile.
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=_parent(path)
-        )
-        # mkstemp makes files that only their owner may read.
-        os.close(handle)
-        Path(name).chmod(0o666 & ~_umask())
-    return Path(name)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-@contextlib.contextmanager
-def _told_in_a_line(path: Path) -> Iterator[None]:
-    """Turn the disk's refusals into one line for the user."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            reason, way_out = "there is no room left for it", "make room, or name an output on another disk"
-        else:
-            reason = f"{(error.strerror or type(error).__name__).lower()} in {path.absolute().parent}"
-            way_out = "name a folder that you may write to"
-        raise InputError(f"cannot write {path}: {reason}; {way_out}") from error
+    with writing(path):
+        return Draft(path, folder=folder)
