@@ -6,6 +6,7 @@ or the power fails. What a killed process left is removed by the next one that w
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import os
@@ -18,11 +19,9 @@ from types import ModuleType
 
 from mm.errors import InputError
 
-try:
-    import fcntl as _fcntl
-except ImportError:  # Windows has no such locks: leftovers and shared folders stay unnoticed there.
-    _fcntl = None  # type: ignore[assignment]
-fcntl: ModuleType | None = _fcntl
+fcntl: ModuleType | None = None
+with contextlib.suppress(ImportError):  # Windows has no such locks: leftovers stay there.
+    import fcntl
 
 SUFFIX = ".part"
 _NAME_LETTERS = 32  # of the output's name in that of its draft, so that the latter is never too long
@@ -30,6 +29,17 @@ _NAME_LETTERS = 32  # of the output's name in that of its draft, so that the lat
 
 def output(text: str) -> Path:
     """Return the path of an output: the type of an argument that the command line checks before the work."""
+    return Path(text)
+
+
+def output_folder(text: str) -> Path:
+    """Return the path of a folder of outputs, a type as :func:`output`.
+
+    Raises:
+        argparse.ArgumentTypeError: for a file.
+    """
+    if Path(text).exists() and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
     return Path(text)
 
 
@@ -52,7 +62,7 @@ def check_free(
             if not source.exists():
                 continue
             if path.samefile(source):
-                raise InputError(f"the output {path} is the input; name another")
+                raise InputError(f"the output {path} is the input; name another file")
             if path.is_file() and source.is_dir() and path.absolute().parent.samefile(source):
                 raise InputError(f"the output {path} is a file of the input {source}; name another")
         if overwrite or is_special(path):
@@ -95,13 +105,13 @@ class Draft:
             return
         if self.place.is_dir() and not folder:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.place))
-        names = {"prefix": f".{self.place.name[:_NAME_LETTERS]}.", "suffix": SUFFIX, "dir": self.place.parent}
-        _remove_leftovers(**names)
+        prefix, beside = f".{self.place.name[:_NAME_LETTERS]}.", self.place.parent
+        _remove_leftovers(prefix, beside)
         while self._lock is None:
             if folder:
-                self.path = Path(tempfile.mkdtemp(**names))
+                self.path = Path(tempfile.mkdtemp(SUFFIX, prefix, beside))
             else:
-                handle, name = tempfile.mkstemp(**names)
+                handle, name = tempfile.mkstemp(SUFFIX, prefix, beside)
                 os.close(handle)
                 self.path = Path(name)
             self._lock = _locked(self.path)
@@ -225,13 +235,13 @@ def _locked(path: Path, flags: int = os.O_RDONLY) -> int | None:
     return lock
 
 
-def _remove_leftovers(prefix: str, suffix: str, dir: Path) -> None:
+def _remove_leftovers(prefix: str, folder: Path) -> None:
     """Remove drafts of the same output whose process is gone: nobody holds their locks."""
     if fcntl is None:
         return
     with contextlib.suppress(OSError):
-        for path in dir.iterdir():
-            if not (path.name.startswith(prefix) and path.name.endswith(suffix)) or path.is_symlink():
+        for path in folder.iterdir():
+            if not (path.name.startswith(prefix) and path.name.endswith(SUFFIX)) or path.is_symlink():
                 continue
             lock = _locked(path)
             if lock is not None and lock >= 0:

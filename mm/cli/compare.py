@@ -13,6 +13,7 @@ from mm.cli.compare_files import INPUT, PAGE, VIDEO, write
 from mm.cli.compare_setup import Contender, Setup, as_typed, checked
 from mm.cli.console import rate, refusals_as_lines, warnings_as_lines
 from mm.errors import ClipWarning, InputError
+from mm.files import output_folder
 from mm.magnify import clip
 from mm.magnify.presets import PRESETS
 from mm.magnify.shots import CutWarning
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input", type=Path, metavar="IN", help="a video, or a folder of PNG, TIFF or JPEG images"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("comparison"), metavar="DIR", help="the folder to write"
+        "--out", type=output_folder, default=Path("comparison"), metavar="DIR", help="the folder to write"
     )
     parser.add_argument(
         "--methods",

@@ -228,10 +228,6 @@ def _whole_numbers(option: str, text: str, names: Sequence[str]) -> Any:
 def _prepare(args: argparse.Namespace, contenders: Sequence[Contender]) -> None:
     """Make the folder, once nothing would be written over the input."""
     out: Path = args.out
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; name a folder")
-    if out.exists() and out.samefile(args.input):
-        raise InputError(f"--out {out} is the folder of the input; name another one")
     for name in (VIDEO, *(each.file for each in contenders)):
         if (out / name).exists() and (out / name).samefile(args.input):
             raise InputError(f"{out / name} would be written over, and is the input; name another --out")

@@ -18,6 +18,7 @@ from mm.cli.console import refusals_as_lines
 from mm.errors import InputError
 from mm.evaluation.vibrating_clip import MARGIN, DemoClip, demo_clip
 from mm.evaluation.vibration import MOTION_TOLERANCE, STILL_LIMIT, VibrationReport, measure_vibration
+from mm.files import output_folder
 
 FRAMES = 60
 FPS = 30.0
@@ -31,7 +32,9 @@ FILES = ("input.mp4", "magnified.mp4", "side_by_side.mp4", "slice.png", "report.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="the folder to write")
+    parser.add_argument(
+        "--out", type=output_folder, default=Path("demo"), metavar="DIR", help="the folder to write"
+    )
     parser.add_argument("--factor", type=float, default=10.0, help="how many times as large motion becomes")
     parser.add_argument("--amplitude", type=float, default=0.2, metavar="PX", help="of the clip's motion, px")
     parser.add_argument(
@@ -105,8 +108,6 @@ def _check(args: argparse.Namespace) -> None:
             f"--factor {args.factor:g} of --amplitude {args.amplitude:g} px is motion of up to {travel:g} "
             f"px, and the clip has room for {MARGIN} px; lower one of them"
         )
-    if args.out.exists() and not args.out.is_dir():
-        raise InputError(f"--out {args.out} is a file; name a folder")
     with refusals_as_lines(args.out):
         args.out.mkdir(parents=True, exist_ok=True)
 

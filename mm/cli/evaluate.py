@@ -17,6 +17,7 @@ from mm import plugins
 from mm._version import __version__
 from mm.cli.console import refusals_as_lines, warnings_as_lines
 from mm.errors import InputError
+from mm.files import check_free
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("evaluation"), metavar="DIR", help="the folder to write"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace a measurement that is there")
     parser.add_argument(
         "--methods",
         default="learned",
@@ -192,6 +194,8 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--count must be at least 1 scene, got {args.count}")
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
+    tables = [args.out / f"{args.measurement}{suffix}" for suffix in (".json", ".csv")]
+    check_free(tables, overwrite=args.overwrite)
     # Here, not above: `mm evaluate --help` needs none of them.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

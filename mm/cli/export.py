@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from mm.errors import InputError
+from mm.files import check_free, output
 from mm.networks import weights
 from mm.synthesis import MotionLimits
 
@@ -24,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint that mm fit wrote")
     parser.add_argument(
-        "output", metavar="OUT.safetensors", help="the file to write; OUT.json, its card, goes beside it"
+        "output",
+        type=output,
+        metavar="OUT.safetensors",
+        help="the file to write; OUT.json, its card, goes beside it",
     )
     parser.add_argument(
         "--card",
@@ -48,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the weights, averaged ones where the checkpoint has them, and the card."""
-    source, output = Path(args.checkpoint), Path(args.output)
+    source, target = Path(args.checkpoint), args.output
+    check_free([target.with_suffix(".json")], overwrite=args.overwrite)
     if source.suffix != ".ckpt":
         raise InputError(f"{str(source)!r} is not a checkpoint: its name must end in .ckpt")
     if args.column and not args.evaluation:
@@ -57,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     network = weights.load(source)
     if args.evaluation:
         extra["evaluation"] = evaluation(Path(args.evaluation), weights.digest(network), args.column)
-    weights.save(network, output, {**card(weights.read_checkpoint(source)), **extra})
-    print(f"wrote {output} ({output.stat().st_size / 1e6:.1f} MB) and {output.with_suffix('.json')}")
+    weights.save(network, target, {**card(weights.read_checkpoint(source)), **extra})
+    print(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB) and {target.with_suffix('.json')}")
     return 0
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import signal
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 from mm.cli.console import rate, warnings_as_lines
 from mm.errors import InputError
+from mm.files import output
 from mm.magnify import clip
 from mm.magnify.monitor import UNSEEN
 from mm.magnify.presets import PRESETS, Settings, preset
@@ -30,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "output",
-        type=Path,
+        type=output,
         metavar="OUT",
         help="a video (.mp4, .m4v, .mov, .mkv); no suffix: a folder of PNG images",
     )
@@ -116,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Magnify the clip and print what was done."""
-    with _sigterm_cleans_up(), warnings_as_lines():
+    with warnings_as_lines():
         load_plugins(args.plugins)
         reveals = None if args.preset is None else preset(args.preset).reveals
         report = clip.magnify(
@@ -195,20 +191,3 @@ def _region(text: str) -> clip.Region:
     except ValueError:
         raise InputError(f"--roi must be four whole numbers x,y,width,height in px, got {text!r}") from None
     return x, y, width, height
-
-
-@contextlib.contextmanager
-def _sigterm_cleans_up() -> Iterator[None]:
-    """Let SIGTERM, by which schedulers end a job, clean up as Ctrl-C does."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Only the main thread may have handlers.
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

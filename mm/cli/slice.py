@@ -11,7 +11,7 @@ from typing import Literal
 
 from mm.cli.console import warnings_as_lines
 from mm.errors import InputError
-from mm.files import replacing
+from mm.files import output, replacing
 from mm.video import open_clip
 from mm.video.slices import Slice, slice_clip
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--start", type=float, metavar="S", help="begin at this time of playback, seconds")
     parser.add_argument("--end", type=float, metavar="S", help="stop before this time of playback, seconds")
-    parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture to write")
+    parser.add_argument("--out", type=output, required=True, metavar="PNG", help="the picture to write")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -127,8 +127,5 @@ def draw(
         axis.set_title(f"{label}: {'row' if part.along == 'x' else 'column'} {part.position}", fontsize=9)
         axis.set_xlabel(f"time of {clock} / s")
         axis.set_ylabel(f"{part.along} / px")
-    try:
-        with replacing(out) as new:
-            figure.savefig(new, format="png")
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}; name another folder") from error
+    with replacing(out) as new:
+        figure.savefig(new, format="png")

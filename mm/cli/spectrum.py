@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm.cli.console import warnings_as_lines
 from mm.errors import InputError
+from mm.files import check_free, output, replacing
 
 if TYPE_CHECKING:
     from mm.motion.blocks import BlockMotion
@@ -43,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--peaks", type=int, default=8, metavar="N", help="list at most this many")
     parser.add_argument(
-        "--out", type=Path, metavar="PNG", help="the picture; IN_spectrum.png in this folder if not given"
+        "--out", type=output, metavar="PNG", help="the picture; IN_spectrum.png in this folder if not given"
     )
     parser.add_argument(
-        "--csv", type=Path, metavar="CSV", help="write frequency, amplitude and noise here too"
+        "--csv", type=output, metavar="CSV", help="write frequency, amplitude and noise here too"
     )
 
 
@@ -56,6 +57,8 @@ def run(args: argparse.Namespace) -> None:
     for option, path, suffix in (("--out", picture, ".png"), ("--csv", args.csv, ".csv")):
         if path is not None:
             _check_target(option, path, suffix)
+    # The parser has not seen a name that was not given.
+    check_free([picture], [args.input], overwrite=args.overwrite)
     if args.peaks < 1:
         raise InputError(f"--peaks must be at least 1, got {args.peaks}")
     region = None if args.roi is None else _region(args.roi)
@@ -198,11 +201,8 @@ def draw(motion: BlockMotion, found: MotionSpectrum, name: str, out: Path) -> No
         lower = parts[1, 0]
         for place, peak in zip(lower.subplots(1, len(peaks), squeeze=False)[0], peaks, strict=True):
             _draw_place(lower, place, motion, peak)
-    try:
-        figure.savefig(out)
-    except OSError as error:
-        out.unlink(missing_ok=True)
-        raise InputError(f"cannot write {out}: {error.strerror}; name another folder") from error
+    with replacing(out) as new:
+        figure.savefig(new, format="png")
 
 
 def _draw_place(figure: Any, axis: Any, motion: BlockMotion, peak: Peak) -> None:
@@ -272,14 +272,11 @@ def _at(found: MotionSpectrum, frequency: float) -> float:
 
 
 def _write_csv(path: Path, found: MotionSpectrum) -> None:
-    try:
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["frequency_hz", "amplitude_px", "noise_px"])
-            for row in zip(found.frequencies, found.amplitude, found.floor, strict=True):
-                writer.writerow([f"{value:.6g}" for value in row])
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; name another folder") from error
+    with replacing(path) as new, new.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["frequency_hz", "amplitude_px", "noise_px"])
+        for row in zip(found.frequencies, found.amplitude, found.floor, strict=True):
+            writer.writerow([f"{value:.6g}" for value in row])
 
 
 def _check_target(option: str, path: Path, suffix: str) -> None:

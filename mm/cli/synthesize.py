@@ -19,6 +19,7 @@ from mm import plugins
 from mm._version import __version__
 from mm.cli.console import refusals_as_lines, warnings_as_lines
 from mm.errors import InputError
+from mm.files import output_folder
 from mm.registry import motion_generators
 from mm.runtime import choose_device
 from mm.synthesis import (
@@ -53,7 +54,7 @@ OWN_FILES = re.compile(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     names = [subset.name for subset in SUBSETS]
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument("--out", type=output_folder, required=True, metavar="DIR", help="the folder to write")
     parser.add_argument(
         "--subset", choices=(*names, "all"), default="all", help="the kind of scene; all: the five in turn"
     )
@@ -94,9 +95,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--perturbed", action="store_true", help="write the colour-perturbed frames as well")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="write into a folder that has an earlier run's files in it"
-    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -116,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
         synthesizer = Synthesizer(height, width, motion=_motion(args.motion), limits=limits)
         synthesizer.to(choose_device(args.device))
         sets = _datasets(args, synthesizer)
-        _prepare_folder(args.out, args.overwrite)
+        _prepare_folder(args.out)
         console = Console()
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         rows: list[Pixels] = []
@@ -222,17 +220,10 @@ def _render(
 # -- what is written ---------------------------------------------------------------------------------------
 
 
-def _prepare_folder(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {folder} is a file; name a folder")
+def _prepare_folder(folder: Path) -> None:
     with refusals_as_lines(folder):
         folder.mkdir(parents=True, exist_ok=True)
         there = list(folder.iterdir())
-        if there and not overwrite:
-            raise InputError(
-                f"the folder {folder} is not empty; name another with --out, or add --overwrite to replace "
-                "the triplets in it"
-            )
         # All of them: those of a longer run would be taken for this one's.
         for file in there:
             if file.is_file() and OWN_FILES.fullmatch(file.name):

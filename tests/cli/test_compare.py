@@ -368,7 +368,7 @@ def test_the_input_is_not_written_over(
     assert (tmp_path / "phase.mp4").read_bytes() == before
     write_clip(tmp_path / "frames", frames)
     assert compare(str(tmp_path / "frames"), tmp_path / "frames", "--methods", "phase") == 2
-    assert "is the folder of the input" in capsys.readouterr().err
+    assert "is the input" in capsys.readouterr().err
     assert compare(source, tmp_path / "phase.mp4", "--methods", "phase") == 2
     assert "is a file; name a folder" in capsys.readouterr().err
     assert compare(str(tmp_path / "gone.mp4"), tmp_path / "o") == 2

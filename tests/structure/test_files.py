@@ -169,8 +169,8 @@ def test_an_input_is_never_replaced(old: Path, tmp_path: Path) -> None:
 
 
 def test_a_locked_folder_is_refused_until_its_owner_ends(tmp_path: Path) -> None:
-    with locked(tmp_path / "run", "in use"):
-        with pytest.raises(InputError, match="in use"), locked(tmp_path / "run", "in use"):
-            pass
+    run = tmp_path / "run"
+    with locked(run, "in use"), pytest.raises(InputError, match="in use"), locked(run, "in use"):
+        pass
     with locked(tmp_path / "run", "in use"):
         pass
