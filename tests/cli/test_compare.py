@@ -363,7 +363,7 @@ def test_the_input_is_not_written_over(
     frames = read_clip(source)[0][:4]
     write_clip(tmp_path / "phase.mp4", frames)
     before = (tmp_path / "phase.mp4").read_bytes()
-    assert compare(str(tmp_path / "phase.mp4"), tmp_path, "--methods", "phase") == 2
+    assert compare(str(tmp_path / "phase.mp4"), tmp_path, "--methods", "phase", "--overwrite") == 2
     assert "would be written over, and is the input" in capsys.readouterr().err
     assert (tmp_path / "phase.mp4").read_bytes() == before
     write_clip(tmp_path / "frames", frames)
