@@ -24,6 +24,9 @@ from mm.synthesis.subsets import SUBSETS, SubsetConfig, check_range
 # In [0, 1] units: a little more than the factor of 100 (4.4) at which the paper's noise measurement ends. Who
 # means 3 of 255 and gives 3 is warned, below, for a uniform range.
 MAX_NOISE = 5.0
+# The share of the noise's power that a temporal band-pass lets through, least and greatest: a band of 0.075
+# Hz to # 7.5 Hz at 30 frames a second.
+BAND_SHARES = (0.005, 0.5)
 DROWNED = 0.5  # in most samples of a uniform range that goes beyond this, the picture is lost
 
 
@@ -58,6 +61,8 @@ class Synthesizer(nn.Module):
             is; the others at random, as by a sensor's noise (:func:`mm.synthesis.sensor.quantise`).
         perturbed: whether to render ``xb_perturbed`` and ``y_perturbed``, at which only the terms that λ
             weighs look. Without them the noise of the other frames is another draw.
+        filtered: the share of samples, 0 to 1, whose reference is not a frame but xb less a band of it, as in
+            temporal mode: the clean change, and the part of the noise that a band-pass lets through.
         displacement: whether to return ``displacement``; it changes no other frame.
     """
 
@@ -88,6 +93,7 @@ class Synthesizer(nn.Module):
         perturbed: bool = True,
         nearest: float = 0.0,
         displacement: bool = False,
+        filtered: float = 0.0,
     ) -> None:
         super().__init__()
         self.limits = limits or MotionLimits()
@@ -113,6 +119,9 @@ class Synthesizer(nn.Module):
         self.nearest = nearest
         self.perturbed = perturbed
         self.displacement = displacement
+        if not 0 <= filtered <= 1:
+            raise InputError(f"filtered must be a share of the samples, from 0 to 1, got {filtered:g}")
+        self.filtered = filtered
         self.subsets = subsets
         of_subsets = [recipe.limits_within(self.limits) for recipe in subsets]
         # Every set of limits once.
@@ -239,6 +248,8 @@ class Synthesizer(nn.Module):
         frames = photon_noise(frames, strength, random.normal("noise", *shape))
         frames = quantise(frames, self._rounding(random, shape)) if self.quantised else frames.clamp(0, 1)
         out = {"y": y} | dict(zip(observed, frames.unbind(1), strict=True))
+        if self.filtered:
+            out["xa"] = self._filtered_reference(random, xa, xb, out)
         out["change"] = y - xa
         out["factor"] = factor
         out["motion"] = self.motion_at_centres(layers)
@@ -249,6 +260,20 @@ class Synthesizer(nn.Module):
                 coefficients, seen, *((gain, gain) for gain in own)
             )
         return out | {name: batch[name] for name in ("seed", "subset", "index") if name in batch}
+
+    def _filtered_reference(
+        self, random: SampleRandom, xa: Tensor, xb: Tensor, seen: dict[str, Tensor]
+    ) -> Tensor:
+        """Return references (B, 3, H, W), of which a share is the moved frame less a band of it.
+
+        A band-pass over time keeps the change in its band, and of the frame's noise a power share that is
+        the band's width over half the frame rate. A pair of frames has twice the noise of one.
+        """
+        low, high = BAND_SHARES
+        passed = low * (high / low) ** random.uniform("band", 1, 1, 1)
+        noise = (seen["xb"] - xb) - (seen["xa"] - xa)
+        reference = seen["xb"] - (xb - xa) - noise * (passed / 2).sqrt()
+        return torch.where(random.uniform("filtered", 1, 1, 1) < self.filtered, reference, seen["xa"])
 
     def _noise_strength(self, random: SampleRandom, subset: Tensor) -> Tensor:
         """Return (B,) the noise's standard deviation at mid-grey."""

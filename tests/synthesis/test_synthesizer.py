@@ -496,3 +496,20 @@ def test_log_uniform_noise_has_as_many_samples_in_each_decade(make_batch: MakeBa
     # Below 0.002 the rounding to 8 bits hides the noise; above, clamping takes some of the strongest away.
     assert 0.5 < float((difference < 0.012).float().mean()) < 0.8
     assert float((difference > 0.03).float().mean()) > 0.1
+
+
+def test_a_filtered_reference_has_the_clean_change_and_less_noise(make_batch: MakeBatch) -> None:
+    batch = make_batch(small().geometry, list(range(6)))
+    noise = {"noise": (0.02, 0.02), "quantised": False, "perturbed": False}
+    plain, filtered = (small(**noise, filtered=share)(batch) for share in (0.0, 1.0))
+    clean = small(noise=(0.0, 0.0), quantised=False, perturbed=False)(batch)
+    assert torch.equal(plain["xb"], filtered["xb"])
+    change = clean["xb"] - clean["xa"]
+    excess = {
+        name: (found["xb"] - found["xa"] - change).std((1, 2, 3))
+        for name, found in {"pair": plain, "band": filtered}.items()
+    }
+    # Of twice the power of one frame's noise a share between 0.005 and 0.5 passes.
+    ratio = (excess["band"] / excess["pair"]) ** 2
+    assert bool(((ratio > 0.0025 * 0.9) & (ratio < 0.25 * 1.1)).all())
+    assert len(ratio.unique()) == len(ratio)
