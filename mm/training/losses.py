@@ -247,9 +247,11 @@ def _ssim_window(size: int, device: torch.device) -> Tensor:
     On a CPU a product of matrices takes a tenth of the time of a convolution with one filter a channel.
     """
     reach = SSIM_WINDOW // 2
-    impulses = pad(torch.eye(size)[:, None], (reach, reach), mode="reflect")
-    kernel = get_gaussian_kernel1d(SSIM_WINDOW, SSIM_SIGMA)[None]
-    return conv1d(impulses, kernel)[:, 0].to(device)
+    # It is kept, so it must not depend on where it was first asked for.
+    with torch.inference_mode(False), torch.autocast("cpu", enabled=False):
+        impulses = pad(torch.eye(size)[:, None], (reach, reach), mode="reflect")
+        kernel = get_gaussian_kernel1d(SSIM_WINDOW, SSIM_SIGMA)[None]
+        return conv1d(impulses, kernel)[:, 0].to(device)
 
 
 def motion_gain_loss(
