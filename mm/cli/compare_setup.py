@@ -13,7 +13,8 @@ from mm.cli.compare_files import INPUT, SLICES, VIDEO
 from mm.cli.console import refusals_as_lines
 from mm.errors import InputError, did_you_mean
 from mm.magnify.framing import Framing
-from mm.magnify.presets import Settings, settle
+from mm.magnify.presets import settle
+from mm.magnify.settings import Settings
 from mm.methods.parameters import convert, options_of, split
 from mm.registry import methods
 from mm.temporal import Band, from_band

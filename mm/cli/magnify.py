@@ -11,7 +11,8 @@ from mm.errors import InputError
 from mm.files import output
 from mm.magnify import clip
 from mm.magnify.monitor import UNSEEN
-from mm.magnify.presets import PRESETS, Settings, preset
+from mm.magnify.presets import PRESETS, preset
+from mm.magnify.settings import Settings
 from mm.methods.parameters import split
 from mm.plugins import load_plugins
 from mm.registry import methods

@@ -15,16 +15,16 @@ import torch
 from mm.errors import InputError
 from mm.magnify.framing import Framing
 from mm.magnify.memory import check_frame, check_memory, frame_fits
-from mm.magnify.monitor import TRAINED_REACH, MotionMonitor
+from mm.magnify.monitor import MotionMonitor
 from mm.magnify.pipeline import Pipeline
-from mm.magnify.presets import Settings, settle
+from mm.magnify.presets import settle
 from mm.magnify.progress import Counter
+from mm.magnify.settings import Settings
 from mm.magnify.shots import Shots
-from mm.methods.base import Magnifier, SeesThrough
 from mm.methods.parameters import make
 from mm.networks.base import check_factor
 from mm.runtime import choose_device
-from mm.temporal import Band, from_band
+from mm.temporal import Band
 from mm.video.grid import Region
 from mm.video.images import has_no_rate
 from mm.video.info import ClipInfo
@@ -193,30 +193,27 @@ def magnify(
         if batch is None and size > 1 and not frame_fits(magnifier, framing, place):
             size = 1
             magnifier = make(settings.method, shared | {"batch": 1}, settings.options)
-        if isinstance(magnifier, SeesThrough):
-            magnifier.see_through(framing, (clip.info.height, clip.info.width))
+        magnifier.see_through(framing)
         frames = _frames_within(clip.info, start, end)
         check_frame(magnifier, framing, place)
+        # A container's count may be off by one: then the filter itself counts.
+        if frames is not None and frames + 1 < magnifier.min_frames:
+            settings.check_length(frames, magnifier.min_frames, rate, source)
         if band is not None:
-            needed = (getattr(magnifier, "filter", None) or from_band(band)).min_frames
-            # A container's count may be off by one: then the filter itself counts.
-            if frames is not None and frames + 1 < needed:
-                settings.check_length(frames, needed, rate, source)
             check_memory(magnifier, framing, frames, band, place)
-        shots = Shots(source, magnifier, band, start, end, fps) if cuts else None
-        watch = _watch(source, magnifier, settings, band)
+        shots = Shots(source, magnifier.min_frames, band, start, end, fps) if cuts else None
+        watch = None
+        if magnifier.trained_reach is not None:
+            watch = MotionMonitor(str(source), settings.factor, magnifier.trained_reach, settings.mode, band)
+            magnifier.watch(watch.push)
         if on_start is not None:
             on_start(settings)
         begun = time.perf_counter()
-        like = clip.info
-        with (
-            create_clip(
-                target, framing.output, like, crf=crf, lossless=lossless, audio=clip.audio()
-            ) as writer,
-            Counter(frames, source.name, progress) as done,
-        ):
+        made = create_clip(target, framing.output, clip.info, crf=crf, lossless=lossless, audio=clip.audio())
+        with made as writer, Counter(frames, source.name, progress) as done:
+            evenly = band is not None
             for output, pts in Pipeline(
-                clip, magnifier, framing, size, band, watch=watch, shots=shots, done=done
+                clip, magnifier, framing, size, evenly=evenly, watch=watch, shots=shots, done=done
             ):
                 writer.write(output, pts)
                 done.written(len(pts))
@@ -247,7 +244,7 @@ def _check_distinct(source: Path, target: Path) -> None:
 
 
 def _batch(framing: Framing, device: torch.device) -> int:
-    height, width = framing.magnified
+    height, width = framing.seen
     return max(1, min(16, _BATCH_PIXELS["cuda" if device.type == "cuda" else "cpu"] // (height * width)))
 
 
@@ -258,12 +255,3 @@ def _frames_within(info: ClipInfo, start: float | None, end: float | None) -> in
     until = info.duration if end is None else min(end, info.duration)
     part = (until - (start or 0.0)) / info.duration if info.duration else 1.0
     return max(1, round(info.frames * part))
-
-
-def _watch(source: Path, magnifier: Magnifier, settings: Settings, band: Band | None) -> MotionMonitor | None:
-    """What tells of motion beyond the training, for a method that was trained."""
-    network = getattr(magnifier, "network", None)
-    if network is None:
-        return None
-    reach = float((getattr(network, "card", None) or {}).get("max_magnified_motion", TRAINED_REACH))
-    return MotionMonitor(str(source), settings.factor, reach, settings.mode, band)

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from mm.temporal import Band, from_band
 
-# The paper's limit: "magnified motion at most 30 px" (Oh et al. 2018, section 4).
-TRAINED_REACH = 30.0
 # Frames are looked at with their longer side at most this long, in px.
 _SIDE = 512
 _BLOCK = 16
@@ -43,7 +41,7 @@ class MotionMonitor:
         self,
         name: str,
         factor: float,
-        reach: float = TRAINED_REACH,
+        reach: float,
         mode: str = "static",
         band: Band | None = None,
     ) -> None:

@@ -17,30 +17,33 @@ from mm.magnify.progress import Counter
 from mm.magnify.shots import Shots
 from mm.methods.base import Magnifier
 from mm.methods.codes import from_int16, to_int16
-from mm.methods.layered import LayeredMagnifier
-from mm.temporal import Band
 from mm.video.reader import Clip
 from mm.video.timing import EvenSpacing
 
 _Finished = tuple[Tensor, tuple[int, ...]]
 
 
+class _Refusal(Exception):
+    """The method refuses frames, or the shot that ends."""
+
+
 class Pipeline:
     """Iterates once over a clip's finished frames (n, 3, H, W) and their times, as they come.
 
     Args:
-        clip: what is magnified.
-        magnifier: the method.
-        framing: what of a frame the method sees, and where it is put back.
+        clip: the frames.
+        magnifier: the method, told of ``framing`` and ``watch``.
+        framing: the part of a frame that the method sees, and the way back.
         batch: frames that are read, and pushed, at once.
-        band: the frequencies that are magnified, None for all.
-        watch: shown what the method magnifies, if there is one.
+        evenly: whether to warn of a varying rate, which a temporal filter takes for an even one.
+        watch: sees what the method multiplies; None for a method without a limit.
         shots: counts shots; None takes the whole clip for one.
         done: counts frames.
 
     Raises:
-        InputError: while iterating, for what the method refuses in the clip's first shot. A later shot that
-            it refuses is passed as it is, with a warning, unless nothing was magnified at all.
+        InputError: while iterating, for the method's refusal of the clip's first shot, or of all; for frames
+            that it returns that are not the clip's, or not numbers. A later shot that it refuses is passed
+            as it is, with a warning.
     """
 
     def __init__(
@@ -49,66 +52,68 @@ class Pipeline:
         magnifier: Magnifier,
         framing: Framing,
         batch: int,
-        band: Band | None,
         *,
+        evenly: bool,
         watch: MotionMonitor | None,
         shots: Shots | None,
         done: Counter,
     ) -> None:
-        self._clip, self._magnifier, self._layout, self._batch = clip, magnifier, framing, batch
+        self._clip, self._magnifier, self._framing, self._batch = clip, magnifier, framing, batch
         self._watch, self._shots, self._done = watch, shots, done
-        self._even = EvenSpacing(clip.info) if band is not None else None
+        self._even = EvenSpacing(clip.info) if evenly else None
         self._waiting = _Waiting(keep_frames=framing.needs_input)
         self._refused = False
-        self._watches_input = watch is not None
-        if watch is not None and isinstance(magnifier, LayeredMagnifier):
-            # The region's own large motion is taken out; what is left is multiplied.
-            magnifier.on_inner, self._watches_input = watch.push, False
 
     def __iter__(self) -> Iterator[_Finished]:
         chunks, shots = self._clip.chunks(self._batch), self._shots
         parts = ((*chunk, False) for chunk in chunks) if shots is None else at_cuts(chunks, CutDetector())
-        for frames, pts, begins in parts:
-            if self._even is not None:
-                self._even.check(pts)
-            if shots is not None:
-                if begins:
-                    yield from self._end_shot(shots)
-                shots.push(pts, begins, self._clip.info)
-            yield from self._pushed(frames, pts)
-        if shots is None or not shots.cuts:
-            yield from self._flushed()
-        else:
-            yield from self._end_shot(shots)
-            shots.check_any_magnified()
+        try:
+            for frames, pts, begins in parts:
+                if self._even is not None:
+                    self._even.check(pts)
+                if shots is not None:
+                    if begins:
+                        yield from self._end_shot(shots)
+                    shots.push(pts, begins, self._clip.info)
+                yield from self._pushed(frames, pts)
+            if shots is None or not shots.cuts:
+                yield from self._flushed()
+            else:
+                yield from self._end_shot(shots)
+                shots.check_any_magnified()
+        except _Refusal as refusal:
+            raise InputError(str(refusal)) from refusal
 
     def _pushed(self, frames: Tensor, pts: tuple[int, ...]) -> Iterator[_Finished]:
-        scaled = self._layout.resize(frames)
-        region = self._layout.cut(scaled)
+        scaled = self._framing.resize(frames)
+        output = seen = self._framing.cut(scaled)
         self._waiting.put(scaled, pts)
-        if self._refused:
-            output = region
-        else:
-            if self._watch is not None and self._watches_input:
-                self._watch.push(region)
+        if not self._refused:
             try:
-                output = self._magnifier.push(region)
+                output = self._magnifier.push(seen)
             except InputError as error:
-                yield from self._as_it_is(error)
-                self._refused, output = True, region[:0]
+                yield from self._as_it_is(_Refusal(str(error)))
+                self._refused, output = True, seen[:0]
         self._done.pushed(len(pts))
-        if len(output):
-            yield self._finish(output)
+        yield from self._finished(output)
 
     def _flushed(self) -> Iterator[_Finished]:
+        """End the method's clip.
+
+        Raises:
+            _Refusal: if the method refuses it.
+        """
         for part in self._rest():
-            if len(part):
-                yield self._finish(part)
+            yield from self._finished(part)
+        if missing := len(self._waiting.pts):
+            raise InputError(f"{self._named} returned {missing} frames fewer than it was given; mend it")
         self._end_watch()
 
     def _rest(self) -> Iterator[Tensor]:
-        in_parts = getattr(self._magnifier, "flush_parts", None)
-        yield from in_parts() if in_parts is not None else self._magnifier.flush().split(self._batch)
+        try:
+            yield from self._magnifier.flush_parts()
+        except InputError as error:
+            raise _Refusal(str(error)) from error
 
     def _end_watch(self) -> None:
         if self._watch is not None:
@@ -120,8 +125,8 @@ class Pipeline:
         if self._refused:
             self._refused = False
         elif shots.too_short:
-            # What a method gives of so short a shot is taken; most refuse it, and must be made to forget it.
-            with contextlib.suppress(InputError):
+            # A method may take so short a shot; most refuse it, and must be made to forget it.
+            with contextlib.suppress(_Refusal):
                 yield from self._flushed()
             self._end_watch()
             if self._waiting.pts:
@@ -130,15 +135,15 @@ class Pipeline:
         else:
             try:
                 yield from self._flushed()
-            except InputError as error:
-                yield from self._as_it_is(error)
+            except _Refusal as refusal:
+                yield from self._as_it_is(refusal)
 
-    def _as_it_is(self, error: InputError) -> Iterator[_Finished]:
-        """Pass what waits of a shot that the method refuses; the first shot's refusal is the clip's."""
+    def _as_it_is(self, refusal: _Refusal) -> Iterator[_Finished]:
+        """Pass the waiting frames of a refused shot; the first shot's refusal is the clip's."""
         if self._shots is None or not self._shots.cuts:
-            raise error
-        self._shots.tell_refused(len(self._waiting.pts), error)
-        with contextlib.suppress(InputError):
+            raise refusal
+        self._shots.tell_refused(len(self._waiting.pts), str(refusal))
+        with contextlib.suppress(_Refusal):
             for _ in self._rest():
                 pass  # The method forgets the shot.
         self._end_watch()
@@ -147,13 +152,41 @@ class Pipeline:
     def _unchanged(self, shots: Shots) -> Iterator[_Finished]:
         if self._waiting.pts:
             for frames in shots.read_again(tuple(self._waiting.pts), self._batch):
-                yield self._finish(self._layout.cut(self._layout.resize(frames)))
+                yield from self._finished(self._framing.cut(self._framing.resize(frames)))
 
-    def _finish(self, output: Tensor) -> _Finished:
-        originals, pts = self._waiting.take(len(output))
-        if self._clip.info.grey:
-            output = output.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-        return self._layout.compose(output, originals), pts
+    def _finished(self, output: Tensor) -> Iterator[_Finished]:
+        """Put frames that the method returned in their place, a batch at a time."""
+        self._check(output)
+        for part in output.split(self._batch) if len(output) else ():
+            originals, pts = self._waiting.take(len(part))
+            part = part.detach().to("cpu", torch.float32)
+            if self._clip.info.grey:
+                part = part.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+            yield self._framing.compose(part, originals), pts
+
+    def _check(self, output: Tensor) -> None:
+        """Hold a method to its contract; every method's frames pass here, a plug-in's too."""
+        height, width = self._framing.seen
+        if not isinstance(output, Tensor):
+            raise InputError(f"{self._named} returned a {type(output).__name__}; it must return a tensor")
+        if not len(output):
+            return
+        if output.shape[1:] != (3, height, width) or not output.is_floating_point():
+            raise InputError(
+                f"{self._named} returned {output.dtype} of shape {tuple(output.shape)}; frames must be "
+                f"floating point of shape (n, 3, {height}, {width})"
+            )
+        if len(output) > len(self._waiting.pts):
+            raise InputError(f"{self._named} returned more frames than it was given; mend it")
+        if not bool(output.isfinite().all()):
+            raise InputError(
+                f"{self._named} returned values that are NaN or infinite; a smaller --factor or other "
+                "weights may help"
+            )
+
+    @property
+    def _named(self) -> str:
+        return f"the method {type(self._magnifier).__name__}"
 
 
 class _Waiting:

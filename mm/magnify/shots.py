@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import ClipWarning, InputError
-from mm.methods.base import Magnifier
-from mm.temporal import Band, from_band
+from mm.temporal import Band
 from mm.video.info import ClipInfo
 from mm.video.reader import Clip, open_clip
 
@@ -29,7 +28,7 @@ class Shots:
 
     Args:
         source: the clip.
-        magnifier: the method, whose filter says how long a shot must be.
+        needed: frames that a shot must have for the method, see :attr:`mm.methods.Magnifier.min_frames`.
         band: the frequencies to magnify, None for all.
         start, end, folder_rate: as the clip was opened with, see :func:`mm.video.open_clip`.
     """
@@ -37,7 +36,7 @@ class Shots:
     def __init__(
         self,
         source: Path,
-        magnifier: Magnifier,
+        needed: int,
         band: Band | None,
         start: float | None,
         end: float | None,
@@ -47,11 +46,7 @@ class Shots:
         """Frame numbers, from 0, of the first frames after a cut."""
         self._source, self._band = source, band
         self._start, self._end, self._folder_rate = start, end, folder_rate
-        self._needed = 1
-        if band is not None:
-            # A method may have a filter of its own making.
-            used = getattr(magnifier, "filter", None) or from_band(band)
-            self._needed = used.min_frames
+        self._needed = needed
         self._frames = self._length = self._longest = 0
         # The longest shot before this one; whether this one is refused, and how many are; the first refusal.
         self._longest_before = self._refused = 0
@@ -91,7 +86,7 @@ class Shots:
             stacklevel=3,
         )
 
-    def tell_refused(self, count: int, error: InputError) -> None:
+    def tell_refused(self, count: int, reason: str) -> None:
         """Warn that the method refuses this shot, of which it has not given the last ``count`` frames so far.
 
         They and all that follow in the shot are passed as they are; this is called once for the shot.
@@ -99,13 +94,13 @@ class Shots:
         self._longest, self._refuses = self._longest_before, True
         self._refused += 1
         first = self._frames - self._length
-        self._refusal = self._refusal or f"frame {first} on: {error}"
+        self._refusal = self._refusal or f"frame {first} on: {reason}"
         if self._refused > _TOLD:
             return
         left = "is" if count == self._length else f"is, but for its first {_frames(self._length - count)},"
         more = "; further such shots are not told" if self._refused == _TOLD else ""
         warnings.warn(
-            f"{self._source}: the shot that begins with frame {first} {left} left as it is: {error}{more}",
+            f"{self._source}: the shot that begins with frame {first} {left} left as it is: {reason}{more}",
             stacklevel=3,
         )
 

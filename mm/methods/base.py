@@ -1,28 +1,43 @@
-"""The interface of every magnification method."""
+"""The contract of every magnification method."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 from torch import Tensor
 
-from mm.video.grid import Region
+from mm.video.grid import View
 
 
-@runtime_checkable
-class Magnifier(Protocol):
+class Magnifier(ABC):
     """A magnification method at work on a stream of frames.
 
-    Push chunks of any length; take what comes out; flush at the end, which also makes it ready for another
-    clip (or for the rest of this one, after a cut). The concatenated outputs have the length and timing of
-    the inputs: output t is for input t, and where the chunks were cut makes no difference.
+    Push chunks of any length; take the finished frames; flush at the end, which also makes the method ready
+    for another clip, or for the rest of this one after a cut. The concatenated outputs have the length and
+    timing of the inputs: output t belongs to input t, and the places of the cuts between chunks make no
+    difference.
 
-    Methods are entered in :data:`mm.registry.methods` under the name that a user types, as a callable that
-    takes ``factor``, ``band`` (a :class:`mm.temporal.Band`), ``device`` and what is its own by keyword.
+    A method defines :meth:`push` and :meth:`flush`; the rest has defaults. It is entered in
+    :data:`mm.registry.methods` under the name that a user types, as a subclass or as a callable that makes
+    one. Of the parameters that all methods share (:data:`mm.methods.parameters.SHARED`) it takes by keyword
+    those that it has, beside its own options. ``plugins/difference.py`` is a whole one.
+
+    Attributes:
+        batch: frames that are worked on at once.
+        trained_reach: the largest displacement after magnification, px, that the method was trained on;
+            None for a method without training.
+        own_filter: whether the method brings a temporal filter, so that a preset's is left out.
     """
 
+    batch: int = 1
+    trained_reach: float | None = None
+    own_filter: ClassVar[bool] = False
+
+    @abstractmethod
     def push(self, frames: Tensor) -> Tensor:
-        """Take the next frames; return those that are finished.
+        """Take the next frames; return the finished ones.
 
         Args:
             frames: (n, 3, H, W), RGB, float in [0, 1], on any device, always of one H and W.
@@ -33,66 +48,52 @@ class Magnifier(Protocol):
         Raises:
             InputError: for frames of another shape, size or range, NaN included.
         """
-        ...
 
+    @abstractmethod
     def flush(self) -> Tensor:
         """End the clip and return the frames that were waiting, (m, 3, H, W).
-
-        A method with many of them may also have ``flush_parts()``, which iterates over the same frames a few
-        at a time; a clip is then written without all of them in memory at once.
 
         Raises:
             InputError: if the clip was too short for the method.
         """
-        ...
+
+    def flush_parts(self) -> Iterator[Tensor]:
+        """Yield the frames of :meth:`flush` a few at a time, which spares memory; read it to the end.
+
+        Raises:
+            InputError: as :meth:`flush`.
+        """
+        yield self.flush()
+
+    @property
+    def min_frames(self) -> int:
+        """The shortest clip that the method takes, in frames."""
+        return 1
 
     def memory(self, height: int, width: int, frames: int) -> int:
-        """Bytes held at most between calls, for a clip of ``frames`` frames of this size in px."""
-        ...
+        """Return the bytes held at most between calls, for a clip of ``frames`` frames of this size in px."""
+        return 0
+
+    def working_memory(self, height: int, width: int) -> int:
+        """Return the bytes that a batch of this size in px takes while it is worked on; 0 for unknown."""
+        return 0
 
     def describe(self) -> str:
-        """One line for the user: the method and its parameters."""
-        ...
+        """Return one line for the user: the method and its parameters."""
+        return type(self).__name__
 
-
-class View(Protocol):
-    """The way from a clip's frames to those that a method is given: resized, and cut to a region."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) after resizing, px."""
-        ...
-
-    @property
-    def region(self) -> Region | None:
-        """(x, y, width, height) that is cut out of the resized frame; None: all of it."""
-        ...
-
-    def resize(self, frames: Tensor) -> Tensor:
-        """Input frames (n, C, H, W) → the size to work in."""
-        ...
-
-    def cut(self, frames: Tensor) -> Tensor:
-        """Resized frames → what the method sees."""
-        ...
-
-    def seen(self, point: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
-        """Where the method sees a point (x, y) px of a clip whose frames have ``size`` (height, width)."""
-        ...
-
-
-@runtime_checkable
-class SeesThrough(Protocol):
-    """A method with parameters in px of the clip, though it is given frames that a view makes of them."""
-
-    def see_through(self, view: View, size: tuple[int, int]) -> None:
-        """Be told how the frames that are pushed are made of those of a clip.
+    def see_through(self, view: View) -> None:  # noqa: B027
+        """Take parameters in px of a clip to those of the frames that will be pushed.
 
         Args:
-            view: what makes them.
-            size: (height, width) of the clip's frames, px.
+            view: the way from the clip's frames to those.
 
         Raises:
             InputError: for a parameter that does not fit into them.
         """
-        ...
+
+    def watch(self, look: Callable[[Tensor], object]) -> None:  # noqa: B027
+        """Have ``look`` called with all frames (n, 3, h, w) whose motion is multiplied, before it is.
+
+        It is used where ``trained_reach`` is a number: such a method calls ``look``.
+        """

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.methods.base import View
 from mm.methods.codes import from_int16, to_int16
 from mm.methods.lagrangian import registration as cameras
 from mm.methods.lagrangian.compositing import Backdrop, Moved, compose
@@ -28,6 +27,7 @@ from mm.methods.stream import FrameStream, Mode
 from mm.registry import methods
 from mm.temporal import Band
 from mm.temporal.base import Aligned
+from mm.video.grid import View
 
 Layers = Literal["moving", "most", "all"]
 
@@ -163,18 +163,10 @@ class FlowMagnifier(FrameStream):
         """The layer (H, W) of each pixel of the first frame, int64; None until layers are known."""
         return None if self._plan is None else self._plan.label
 
-    def see_through(self, view: View, size: tuple[int, int]) -> None:
-        """Take the point of ``layers`` for one of a clip, whose frames are resized and cut beforehand.
-
-        Args:
-            view: how the frames that are pushed are made of the clip's.
-            size: (height, width) of the clip's frames, px.
-
-        Raises:
-            InputError: for a point outside of the clip's frames, or of what of them is magnified.
-        """
+    def see_through(self, view: View) -> None:
+        """Take the point of ``layers`` for one of a clip; see :class:`mm.methods.Magnifier`."""
         if isinstance(self.layers, tuple):
-            self._point = view.seen(self.layers, size)
+            self._point = view.point(self.layers)
 
     # --- the stream ---------------------------------------------------------------------------------------
 

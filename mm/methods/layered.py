@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.methods.affine import Spline, apply, compose, grid, identity, inverse, shifted
-from mm.methods.base import Magnifier, View
+from mm.methods.base import Magnifier
 from mm.methods.codes import from_int16, to_int16
 from mm.methods.compositing import check_mask, feathered, read_mask, rectangle
 from mm.methods.linear import luminance
@@ -27,7 +27,7 @@ from mm.registry import methods
 from mm.runtime import exact_arithmetic
 from mm.temporal import Band
 from mm.temporal.base import Aligned
-from mm.video.grid import Region
+from mm.video.grid import View
 
 Stabilise = Literal["all", "slow"]
 
@@ -155,8 +155,7 @@ class LayeredMagnifier(FrameStream):
         }
         shared |= {"network": network, "precision": precision}
         self._inner = make(inner, shared, options, where=" inside layered")
-        self.on_inner: Callable[[Tensor], object] | None = None
-        """Called with all frames (n, 3, h, w) that the inner method is given, before it is."""
+        self.trained_reach = self._inner.trained_reach
         self._course: SignalBand | None = None
         # One frame at a time here; the inner method makes its own batches.
         super().__init__(factor, mode, band, 1)
@@ -169,29 +168,19 @@ class LayeredMagnifier(FrameStream):
         """Where the method works."""
         return self._device
 
-    def see_through(self, view: View, size: tuple[int, int]) -> None:
-        """Take the region or the mask for one of a clip, whose frames are resized and cut before this method.
-
-        Args:
-            view: how the frames that are pushed are made of the clip's.
-            size: (height, width) of the clip's frames, px.
-
-        Raises:
-            InputError: for a region that does not lie within the clip's frames, or in what of them is
-                magnified, or a mask of another size.
-        """
+    def see_through(self, view: View) -> None:
+        """Take the region or the mask for one of a clip; see :class:`mm.methods.Magnifier`."""
         if self.region is not None:
-            self._region = _seen(self.region, view, size)
+            self._region = view.box(self.region)
         if self._whole_mask is not None:
-            check_mask(self._whole_mask, *size)
+            check_mask(self._whole_mask, *view.clip)
             self._mask = view.cut(view.resize(self._whole_mask[None, None]))[0, 0]
             if not bool((self._mask >= 0.5).any()):
                 raise InputError(f"the white of {self._mask_name} lies outside --roi; change one of them")
 
-    @property
-    def network(self) -> MagnificationNetwork | None:
-        """The inner method's network, if it has one."""
-        return getattr(self._inner, "network", None)
+    def watch(self, look: Callable[[Tensor], object]) -> None:
+        """Show ``look`` what the inner method sees: the region's large motion is taken out before."""
+        self._inner.watch(look)
 
     # --- what it says of itself ---------------------------------------------------------------------------
 
@@ -280,8 +269,7 @@ class LayeredMagnifier(FrameStream):
         if self._course is not None:
             for values, passed in self._course.flush():
                 yield from self._steadied(values.view(2, 3), passed.view(2, 3))
-        in_parts = getattr(self._inner, "flush_parts", None)
-        for magnified in in_parts() if in_parts is not None else [self._inner.flush()]:
+        for magnified in self._inner.flush_parts():
             yield from self._finished(magnified)
         self._open = False
 
@@ -296,8 +284,6 @@ class LayeredMagnifier(FrameStream):
             seen = self._view(from_int16(codes), steady, compose(inverse(steady), transform), found)
         self._inside.append(_Waiting(codes, found, steady, steady + self.factor * kept))
         self._open = True
-        if self.on_inner is not None:
-            self.on_inner(seen[None])
         yield from self._finished(self._inner.push(seen[None]))
 
     def _view(self, frame: Tensor, steady: Tensor, residual: Tensor, found: bool) -> Tensor:
@@ -348,23 +334,6 @@ class LayeredMagnifier(FrameStream):
             "the frame; such frames are left as they are",
             stacklevel=2,
         )
-
-
-def _seen(region: Region, view: View, size: tuple[int, int]) -> Region:
-    """A region (x, y, width, height) px of a clip, in px of what a method sees of it."""
-    height, width = size
-    x, y, wide, high = region
-    told = f"region {x},{y},{wide},{high} (x,y,width,height, px of the input)"
-    if not (0 <= x < x + wide <= width and 0 <= y < y + high <= height):
-        raise InputError(f"{told} does not lie within the frame of {width}×{height} px; change it")
-    left, right = (round(edge * view.size[1] / width) for edge in (x, x + wide))
-    top, bottom = (round(edge * view.size[0] / height) for edge in (y, y + high))
-    if view.region is None:
-        return left, top, right - left, bottom - top
-    x, y, wide, high = view.region
-    if not (x <= left and right <= x + wide and y <= top and bottom <= y + high):
-        raise InputError(f"{told} does not lie within --roi; change one of them")
-    return left - x, top - y, right - left, bottom - top
 
 
 def _emptied(inner: Magnifier) -> None:

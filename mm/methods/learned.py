@@ -20,6 +20,9 @@ from mm.runtime import bf16_in_software, exact_arithmetic
 from mm.temporal import Band
 from mm.temporal.base import Aligned
 
+# The paper's limit: "magnified motion at most 30 px" (Oh et al. 2018, section 4).
+_REACH = 30.0
+
 
 @methods.register("learned")
 class LearnedMagnifier(FrameStream):
@@ -92,6 +95,7 @@ class LearnedMagnifier(FrameStream):
         self.network = network.eval()
         self.network.check_direction(direction)
         self.direction, self.min_side = direction, network.min_side
+        self.trained_reach = float(network.card.get("max_magnified_motion", _REACH))
         self.precision = precision
         if precision == "bf16" and bf16_in_software(self.device):
             warnings.warn(

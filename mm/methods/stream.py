@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.methods.base import Magnifier
 from mm.networks.base import MIN_SIDE, check_factor, check_frames
 from mm.temporal import Band, TemporalFilter, from_band
 from mm.temporal.base import Aligned
@@ -17,7 +18,7 @@ from mm.temporal.base import Aligned
 Mode = Literal["static", "dynamic", "temporal"]
 
 
-class FrameStream(ABC):
+class FrameStream(Magnifier):
     """A stream of frames, cut into batches from the clip's beginning, with a filter over time if asked.
 
     Frames that do not fill a batch wait for the next push, or for ``flush``, so that the result is the same
@@ -62,6 +63,7 @@ class FrameStream(ABC):
         self.band = band
         self.batch = batch
         self.filter: TemporalFilter | None = None if band is None else from_band(band, self.storage)
+        self._look: Callable[[Tensor], object] | None = None
         self._reset()
 
     @property
@@ -77,11 +79,20 @@ class FrameStream(ABC):
     def _released(self, aligned: Aligned) -> Iterator[Tensor]:
         """Finish the frames whose band the filter now knows."""
 
+    @property
+    def min_frames(self) -> int:
+        """The shortest clip that the filter takes, in frames."""
+        return 1 if self.filter is None else self.filter.min_frames
+
+    def watch(self, look: Callable[[Tensor], object]) -> None:
+        """Have ``look`` called with all frames that are pushed."""
+        self._look = look
+
     def _check(self, frames: Tensor) -> None:
         """Raise InputError for frames that cannot be taken."""
         check_frames(frames, "frames", self.min_side)
 
-    def _prepare(self, height: int, width: int) -> None:  # noqa: B027
+    def _prepare(self, height: int, width: int) -> None:
         """Make ready for frames of this size, before a clip's first; nothing by default."""
 
     def _reset(self) -> None:
@@ -109,6 +120,8 @@ class FrameStream(ABC):
                 "within the clip; cut the clip there"
             )
         self._size, self._home = size, frames.device
+        if self._look is not None:
+            self._look(frames)
         frames = frames.to(self.device, torch.float32)
         if self._unfilled is not None:
             frames = torch.cat([self._unfilled, frames])

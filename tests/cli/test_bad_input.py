@@ -249,7 +249,7 @@ class TestValues:
         ("option", "message"),
         [
             ("orientation=8", "no option 'orientation'; did you mean 'orientations'?"),
-            ("orientations=x", "option orientations must be a whole number, got x"),
+            ("orientations=x", "option orientations must be int, got x"),
             ("orientations=99", "99"),
             ("channels=hue", "option channels must be luminance or rgb, got hue"),
             ("scales=9", "have at most"),

@@ -334,7 +334,7 @@ def test_if_no_method_works_it_is_an_error(
         (["-o", "orientation=8"], "has an option 'orientation'; did you mean 'orientations'?"),
         (["-o", "phase.cutoff=8"], "the phase method has no option 'cutoff'"),
         (["-o", "riesz.scales=3"], "no method called 'riesz' is compared (compared: phase)"),
-        (["-o", "orientations=many"], "option orientations must be a whole number"),
+        (["-o", "orientations=many"], "option orientations must be int"),
         (["-o", "phase.scales=2", "-o", "phase.scales=3"], "is given twice"),
         (["--low", "3", "--high", "20"], "frames a second hold only frequencies below 15 Hz"),
         (["--start", "9"], "no frame between 9 s and its end"),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mm.cli import main
 from mm.cli.magnify import summary
-from mm.magnify.presets import Settings
+from mm.magnify.settings import Settings
 from mm.methods import LearnedMagnifier, PhaseMagnifier
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
@@ -146,10 +146,11 @@ def test_a_method_that_is_a_plug_in(
     plugin.write_text(
         textwrap.dedent("""
             import torch
+            from mm.methods import Magnifier
             from mm.registry import methods
 
             @methods.register("upside-down-test")
-            class UpsideDown:
+            class UpsideDown(Magnifier):
                 def __init__(self, factor, band, device): ...
                 def push(self, frames): return frames.flip(-2)
                 def flush(self): return torch.empty(0, 3, 24, 32)
@@ -180,10 +181,11 @@ def test_a_plug_in_s_options(
     plugin.write_text(
         textwrap.dedent('''
             import torch
+            from mm.methods import Magnifier
             from mm.registry import methods
 
             @methods.register("dimmer-test")
-            class Dimmer:
+            class Dimmer(Magnifier):
                 """Makes the frames darker.
 
                 Args:

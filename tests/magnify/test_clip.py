@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from torch import Tensor
 import mm
 from mm.errors import InputError
 from mm.magnify.clip import choose_device, magnify
-from mm.magnify.presets import Settings
+from mm.magnify.settings import Settings
+from mm.methods import Magnifier
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
 from mm.registry import methods
@@ -28,7 +30,7 @@ TINY = NetworkConfig(
 )
 
 
-class Late:
+class Late(Magnifier):
     """A method that gives each frame's negative, ``DELAY`` frames late, and remembers how much it held."""
 
     DELAY = 5
@@ -298,6 +300,41 @@ class TestPlumbing:
             magnify(source, tmp_path / "out2.mp4", method="late", low=1, high=2, filter="ideal")
         assert not (tmp_path / "out2.mp4").exists()
         assert late.made[-1].most_pushed == 0
+
+
+FAULTS: dict[str, Callable[[Tensor], Any]] = {
+    "NaN or infinite": lambda frames: frames / 0,
+    "torch.uint8": lambda frames: (frames * 255).byte(),
+    r"shape \(4, 3, 24, 31\)": lambda frames: frames[..., 1:],
+    "more frames": lambda frames: frames.repeat(2, 1, 1, 1),
+    "fewer": lambda frames: frames[1:],
+    "a list": list,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.* has a cut")
+@pytest.mark.parametrize("says", FAULTS)
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_method_that_breaks_the_contract_is_refused(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, cut: bool
+) -> None:
+    class Faulty(Magnifier):
+        seen = 0
+
+        def push(self, frames: Tensor) -> Any:
+            self.seen += len(frames)
+            return FAULTS[says](frames) if self.seen > 20 * cut else frames
+
+        def flush(self) -> Tensor:
+            return torch.empty(0, 3, 0, 0)
+
+    monkeypatch.setitem(methods._entries, "faulty", Faulty)
+    if cut:
+        source = tmp_path / "cut.mkv"
+        write_clip(source, torch.cat([shot(1, 20), shot(2, 20)]), lossless=True)
+    with pytest.raises(InputError, match=f"the method Faulty returned .*{says}"):
+        magnify(source, tmp_path / "out.mkv", method="faulty", batch=4, device="cpu")
+    assert not (tmp_path / "out.mkv").exists()
 
 
 def picture(seed: int) -> Tensor:

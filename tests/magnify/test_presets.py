@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from mm.errors import InputError
-from mm.magnify.presets import PRESETS, Settings, preset, settle
+from mm.magnify.presets import PRESETS, preset, settle
+from mm.magnify.settings import Settings
 from mm.methods import LinearMagnifier
 from mm.methods.parameters import convert
 from mm.registry import methods

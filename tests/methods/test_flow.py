@@ -202,7 +202,7 @@ def test_layers_are_told_by_when_they_move_and_chosen_by_number_or_point() -> No
     height, width = label.shape
     framing = Framing.of(clip, 0.5, (40, 20, 2 * width, 2 * height), False)
     by_point = FlowMagnifier(8.0, layers=(40 + 256.0, 20 + 112.0), window=14)
-    by_point.see_through(framing, (300, 500))
+    by_point.see_through(framing)
     torch.testing.assert_close(run(by_point, frames), shown)
 
 
@@ -398,7 +398,7 @@ def test_a_layer_that_is_not_there(layers: int | tuple[float, float], words: str
 def test_a_point_that_is_not_in_what_is_seen(point: tuple[float, float], words: str) -> None:
     framing = Framing.of(cast(ClipInfo, SimpleNamespace(width=128, height=96)), 0.5, (30, 30, 60, 60), False)
     with pytest.raises(InputError, match=words):
-        FlowMagnifier(2.0, layers=point).see_through(framing, (96, 128))
+        FlowMagnifier(2.0, layers=point).see_through(framing)
 
 
 def test_a_flow_of_ones_own() -> None:

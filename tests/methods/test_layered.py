@@ -263,9 +263,9 @@ def test_a_network_inside_is_the_one_that_is_given() -> None:
             )
         )
     magnifier = LayeredMagnifier(region=REGION, inner="learned", network=network, precision="bf16")
-    assert magnifier.network is network
+    assert magnifier.trained_reach == 30
     assert "inside it learned, static, factor 10, bf16 on cpu" in magnifier.describe()
-    assert LayeredMagnifier(region=REGION).network is None
+    assert LayeredMagnifier(region=REGION).trained_reach is None
 
 
 # --- the stream -----------------------------------------------------------------------------------
@@ -393,19 +393,18 @@ def test_a_region_of_the_clip_is_found_in_what_is_seen_of_it(short: Tensor) -> N
         framing = Framing.of(info, 0.5, cut, False)
         frames = framing.cut(short[:3])
         placed = make("static", region=doubled)
-        placed.see_through(framing, (2 * HEIGHT, 2 * WIDTH))
+        placed.see_through(framing)
         assert torch.equal(run(placed, frames), run(make("static", region=own), frames))
         # What is said of it is what was typed.
         assert f"{2 * wide}×{2 * high} px at {2 * x},{2 * y}" in placed.describe()
         masked = make("static", region=None, mask=mask)
-        masked.see_through(framing, (2 * HEIGHT, 2 * WIDTH))
+        masked.see_through(framing)
         assert masked._mask is not None
-        assert torch.equal((masked._mask >= 0.5).float(), rectangle(own, *framing.magnified))
+        assert torch.equal((masked._mask >= 0.5).float(), rectangle(own, *framing.seen))
     # At the clip's own size nothing changes.
     plain = make("static")
     plain.see_through(
-        Framing.of(cast(ClipInfo, SimpleNamespace(width=WIDTH, height=HEIGHT)), 1.0, None, False),
-        (HEIGHT, WIDTH),
+        Framing.of(cast(ClipInfo, SimpleNamespace(width=WIDTH, height=HEIGHT)), 1.0, None, False)
     )
     assert torch.equal(run(plain, short[:3]), run(make("static"), short[:3]))
 
@@ -428,8 +427,8 @@ def test_a_region_that_is_not_in_what_is_seen(options: dict[str, Any], says: str
     magnifier = LayeredMagnifier(**options)
 
     def before_any_frame() -> None:
-        magnifier.see_through(framing, (96, 128))
-        magnifier.memory(*framing.magnified, 10)
+        magnifier.see_through(framing)
+        magnifier.memory(*framing.seen, 10)
 
     with pytest.raises(InputError, match=says):
         before_any_frame()

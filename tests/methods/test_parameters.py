@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import pydoc
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+import torch
+from torch import Tensor
 
 from mm.errors import InputError
-from mm.methods import PhaseMagnifier
-from mm.methods.parameters import REQUIRED, as_text, convert, options_of, split, summary_of
+from mm.methods import Magnifier, PhaseMagnifier
+from mm.methods.parameters import REQUIRED, as_text, convert, fill, make, options_of, split, summary_of
 from mm.registry import methods
+from mm.temporal import Band
 
 if TYPE_CHECKING:
     from numbers import Rational
@@ -109,22 +113,22 @@ def test_python_values_are_taken_as_they_are(name: str, value: Any, made: Any) -
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("count", "many", "option count must be a whole number, got many"),
-        ("count", "2.5", "must be a whole number, got 2.5"),
-        ("count", 2.5, "must be a whole number, got 2.5"),
-        ("count", True, "must be a whole number, got True"),
-        ("count", "", "must be a whole number, got ''"),
-        ("shape", "oval", "option shape must be round or square, got oval"),
-        ("shape", 3, "option shape must be round or square, got 3"),
-        ("size", "big", "option size must be a number or none, got big"),
-        ("fast", "perhaps", "option fast must be true or false, got perhaps"),
-        ("fast", 1, "option fast must be true or false, got 1"),
-        ("box", "1,2,3", "must be 4 values with commas between, int,int,int,int, got 1,2,3"),
-        ("box", "1,2,3,x", "must be 4 values with commas between"),
-        ("box", 4, "must be 4 values with commas between"),
-        ("weights", "1;2", "must be a list with commas between, float,…, got 1;2"),
-        ("function", "len", "must be a Callable, which only Python can give, got len"),
-        ("mask", 3, "option mask must be a path or none, got 3"),
+        ("count", "many", "option count must be int, got many"),
+        ("count", "2.5", "must be int, got 2.5"),
+        ("count", 2.5, "must be int, got 2.5"),
+        ("count", True, "must be int, got True"),
+        ("count", "", "must be int, got ''"),
+        ("shape", "oval", "option shape must be round | square, got oval"),
+        ("shape", 3, "option shape must be round | square, got 3"),
+        ("size", "big", "option size must be float | none, got big"),
+        ("fast", "perhaps", "option fast must be bool, got perhaps"),
+        ("fast", 1, "option fast must be bool, got 1"),
+        ("box", "1,2,3", "must be int,int,int,int, got 1,2,3"),
+        ("box", "1,2,3,x", "must be int,int,int,int"),
+        ("box", 4, "must be int,int,int,int"),
+        ("weights", "1;2", "must be float,…, got 1;2"),
+        ("function", "len", "must be Callable, got len"),
+        ("mask", 3, "option mask must be Path | none, got 3"),
     ],
 )
 def test_wrong_values(name: str, value: Any, says: str) -> None:
@@ -151,9 +155,12 @@ def test_wrong_names(given: dict[str, str], says: str) -> None:
         convert("phase", given)
 
 
-def test_a_method_without_options_says_so() -> None:
-    with pytest.raises(InputError, match=r"the learned method has no option 'orientations' \(it has none\)"):
-        convert("learned", {"orientations": 8})
+def test_a_method_without_options_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bare(factor: float) -> None: ...
+
+    monkeypatch.setitem(methods._entries, "bare", bare)
+    with pytest.raises(InputError, match=r"the bare method has no option 'orientations' \(it has none\)"):
+        convert("bare", {"orientations": 8})
 
 
 def test_what_must_be_given() -> None:
@@ -257,3 +264,78 @@ def test_split() -> None:
             split([text])
     with pytest.raises(InputError, match="--option a is given twice, as '1' and '2'"):
         split(["a=1", "a=2"])
+
+
+# --- the method that is made of them -----------------------------------------------------------------------
+
+BAND = Band(2.0, 6.0, 30.0)
+SHARED = {"factor": 3.0, "mode": "static", "band": None, "batch": 2, "device": "cpu", "network": None}
+
+
+class Made(Magnifier):
+    """Remembers what it was given."""
+
+    def __init__(self, **given: Any) -> None:
+        self.given = given
+
+    def push(self, frames: Tensor) -> Tensor:
+        return frames
+
+    def flush(self) -> Tensor:
+        return torch.empty(0, 3, 0, 0)
+
+
+def takes_some(factor: float, batch: int, *, size: int = 1) -> Made:
+    return Made(factor=factor, batch=batch, size=size)
+
+
+def test_what_a_method_has_it_is_given() -> None:
+    some = fill(takes_some, "some", SHARED, {"size": 4})
+    assert vars(some) == {"given": {"factor": 3.0, "batch": 2, "size": 4}}
+    # Through ** come only those that all methods are promised.
+    assert vars(fill(Made, "all", SHARED)) == {"given": {"factor": 3.0, "band": None, "device": "cpu"}}
+
+
+def test_a_callable_that_makes_no_method_is_refused() -> None:
+    def nothing(factor: float) -> Any:
+        return {}
+
+    with pytest.raises(InputError, match="the some method is a dict; it must be derived from"):
+        fill(nothing, "some", SHARED)
+
+
+@pytest.mark.parametrize(
+    ("shared", "says"),
+    [
+        ({"network": "x.ckpt"}, "the some method inside it has no weights, got --weights x.ckpt; leave them"),
+        ({"network": object()}, "has no weights, got a network; leave them out"),
+        ({"band": BAND}, "no band of frequencies, got 2 Hz to 6 Hz; leave --low and --high out"),
+        ({"precision": "64"}, "precision must be 32 or bf16, got '64'"),
+    ],
+)
+def test_what_it_has_not_is_refused_where_it_matters(shared: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        fill(takes_some, "some", {**SHARED, **shared}, where=" inside it")
+
+
+def test_a_precision_without_use_is_told() -> None:
+    with pytest.warns(
+        UserWarning, match="--precision bf16 changes nothing: the some method works in 32 bits"
+    ):
+        fill(takes_some, "some", {**SHARED, "precision": "bf16"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fill(takes_some, "some", {**SHARED, "precision": "32"})
+
+
+def test_by_name_options_are_text_or_values() -> None:
+    assert "8 orientations" in make("phase", SHARED, {"orientations": "8"}).describe()
+    with pytest.raises(InputError, match="no option 'orientation'; did you mean 'orientations'"):
+        make("phase", SHARED, {"orientation": 8})
+    with pytest.raises(InputError, match="'phaze'; did you mean 'phase'"):
+        make("phaze", SHARED)
+
+
+def test_a_factor_in_the_place_of_the_network_is_told() -> None:
+    with pytest.raises(InputError, match=r"network must be .* got 4\.0; .* by name, such as factor=10"):
+        methods.get("learned")(4.0)

@@ -71,7 +71,7 @@ class SteerablePyramid:
         orientations: sectors that half a ring is cut into, 2 to 32.
         bandwidth: of a ring, octaves: rings of 1 shift less far before they break than rings of 0.5 (Wadhwa
             et al. 2013, section 3.3), which cost twice as much.
-        scales: rings; None for as many as the size allows, see :meth:`deepest`.
+        scales: rings; None for as many as the size allows.
         angular: "compact" windows end at the middles of their neighbours, so that subbands are small.
             "steerable" ones are cosines to the power of ``orientations − 1``, half a turn wide, as in the
             papers; their subbands have about twice as many samples.
