@@ -203,8 +203,10 @@ class _MovingScene:
         return self.renderer.frame(self.coefficients, self.layers, *self._gains(index, factor), antialias)
 
     def visible(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is visible in the frame at ``index`` (B,), uint8 (B, H, W), and the vibration's displacement
-        of it, (B, 2, H, W) px."""
+        """Return what is visible in the frame at ``index`` (B,), and the vibration's displacement of it.
+
+        They are uint8 (B, H, W) and (B, 2, H, W) px.
+        """
         whole, part = self._gains(index), self._gains(index, band_only=True)
         return self.renderer.visible(self.coefficients, self.layers, (whole[0], part[0]), (whole[1], part[1]))
 

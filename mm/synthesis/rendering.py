@@ -352,8 +352,8 @@ class Renderer:
             objects: likewise.
 
         Returns:
-            uint8 (B, H, W), 0 where it is the background and k + 1 where it is object k; and (B, 2, H, W) px, x
-            first.
+            uint8 (B, H, W), 0 where it is the background and k + 1 where it is object k; and (B, 2, H, W) px,
+            x first.
         """
         b, k = layers.objects.shape[:2]
         size = (self.geometry.height, self.geometry.width)
