@@ -39,6 +39,7 @@ MOST_PEAKS = 8
 HARMONICS = 6  # the highest that is named
 BAND = 0.15  # of the peak's frequency, to either side, at least BAND_BINS
 BAND_BINS = 2.0
+_ONE_RECORD = 1.3  # scatter of the logarithm of white noise's power in one record, which averaging lessens
 _LEAST_POWER = (LEAST_AMPLITUDE / 4) ** 2
 
 
@@ -250,7 +251,7 @@ def _outstanding(mean: Floats, bins: Floats, lines: list[int]) -> list[int]:
     height = np.log(np.maximum(mean, _LEAST_POWER) / np.maximum(floor, _LEAST_POWER))
     noise = height[(bins >= SLOWEST) & (_leakage(mean, bins, lines, bins) < mean)]
     scatter = 1.4826 * float(np.median(np.abs(noise - np.median(noise)))) if len(noise) else 0.0
-    least = max(OUTSTANDING * scatter, math.log(LEAST_RATIO))
+    least = max(OUTSTANDING * min(scatter, _ONE_RECORD), math.log(LEAST_RATIO))
     places, _ = find_peaks(height, height=least, prominence=least / 2, distance=2 * PADDING)
     # A drift leaks as a line does; what still rises at its fast end is the foot of a line.
     slow = mean[bins < SLOWEST]
