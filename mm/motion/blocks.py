@@ -10,9 +10,9 @@ is I_t = I_0 − g·d. What makes it fit for motion of a hundredth of a pixel in
   it is Σ g̃ ḡᵀ, where ḡ is the gradient of the mean of all frames seen with this anchor: its noise is
   averaged away and nearly independent of the anchor's (an instrumental variable, as regression calls it). The
   mean is complete only when the anchor is given up, so the projections Σ g̃ I_t are kept and solved then.
-- Large motion. A block that is more than :data:`REACH` from its anchor is looked for whole px further on: where
-  the gradient points, and where dense flow from the frame before leads (DIS, Kroeger et al. 2016). It goes
-  there if that explains how the block has changed. A block that stays lost takes a new anchor.
+- Large motion. A block that is more than :data:`REACH` from its anchor is looked for whole px further on:
+  where the gradient points, and where dense flow from the frame before leads (DIS, Kroeger et al. 2016). It
+  goes there if that explains how the block has changed. A block that stays lost takes a new anchor.
 - Edges. Along an edge motion cannot be seen; the direction without texture is damped to zero.
 
 What is held is a few frames, and two numbers a block and frame; with what :mod:`mm.motion.spectrum`
@@ -40,7 +40,8 @@ from mm.video.images import has_no_rate
 
 Array = NDArray[np.floating]  # float32, but where float64 is said
 Mask = NDArray[np.bool_]
-Places = tuple[NDArray[np.integer], ...]  # rows and columns of blocks
+Whole = NDArray[np.integer]
+Places = tuple[Whole, ...]  # rows and columns of blocks
 
 SMOOTHING = 1.5  # px, of the Gaussian; what is left is slow enough for gradients to hold over REACH
 REACH = 0.6  # px from a whole number of them at which a block is looked for further on
@@ -48,6 +49,9 @@ LINEAR = 1.5  # px, up to which gradients do for a block that is too noisy to be
 MEAN_REACH = 0.25  # px, within which frames are averaged for the gradient
 MEAN_FRAMES = 64  # that are averaged at most
 GIVEN_UP = 12  # frames in which a block is lost before it takes a new anchor
+ENTERED, ENTERED_LEAST = 2.0, 0.03  # times a block's least contrast, and more: something has come into it
+CROSSED = 3  # frames in which a block is lost, from which on something has crossed it
+FAR = 0.05  # of the region's longer side: motion of so much is no vibration
 FLOW_SIDE = 512  # px, the longer side of the frames for dense flow
 RIM = 4  # px of the frame's rim, where the blur sees what is not there
 BLOCK = 16  # px
@@ -94,6 +98,18 @@ class BlockMotion:
     playback: float
     picture: Array
     region: Region
+
+    @property
+    def crossed(self) -> tuple[float, float] | None:
+        """Where in the clip, px, something crosses the picture or moves far; None if nothing does."""
+        frames = len(self.displacement)
+        lost = (1 - self.followed) * frames >= max(CROSSED, 0.02 * frames)
+        swing = np.ptp(self.displacement, axis=0).max(-1) / 2
+        far = lost | ((swing > FAR * max(self.region[2:])) & (self.followed > 0.5))
+        if far.sum() < max(2, 0.01 * far.size):
+            return None
+        row, column = (int(np.median(index)) for index in np.nonzero(far))
+        return float(self.x[column]), float(self.y[row])
 
 
 def block_motion(
@@ -144,12 +160,12 @@ def block_motion(
         left, top = max(0, x - _AROUND), max(0, y - _AROUND)
         right, bottom = min(size[1], x + width + _AROUND), min(size[0], y + height + _AROUND)
         block = min(BLOCK, width, height)
-        block = _larger(block, width, height, MOST_BLOCKS)
+        block = larger_block(block, width, height, MOST_BLOCKS)
         expected = _expected(info, start, end)
         if expected is not None:
             # As far as the clip's own count can be believed; what comes is counted below.
             block = _coarser(path, block, width, height, expected)
-        inner = _without_rim((x, y, width, height), size, block)
+        inner = without_rim((x, y, width, height), size, block)
         tracker = BlockTracker(
             bottom - top, right - left, (inner[0] - left, inner[1] - top, *inner[2:]), block
         )
@@ -189,7 +205,7 @@ def block_motion(
     )
 
 
-def _without_rim(region: Region, size: tuple[int, int], block: int) -> Region:
+def without_rim(region: Region, size: tuple[int, int], block: int) -> Region:
     """Return a region without the frame's own rim, unless hardly a block would be left."""
     x, y, width, height = region
     left, top = max(x, RIM), max(y, RIM)
@@ -205,7 +221,7 @@ def _expected(info: ClipInfo, start: float | None, end: float | None) -> int | N
     return max(0, math.ceil((left - (start or 0.0)) * float(info.rate)))
 
 
-def _larger(block: int, width: int, height: int, most: int) -> int:
+def larger_block(block: int, width: int, height: int, most: int) -> int:
     """Return the side of blocks, a multiple of ``block`` px, of which there are at most about ``most``."""
     return block * max(1, math.ceil(math.sqrt(width * height / (block**2 * most))))
 
@@ -217,7 +233,7 @@ def _coarser(path: Path, block: int, width: int, height: int, frames: int) -> in
         return block
     if most < FEWEST_BLOCKS:
         raise _too_long(path, frames, FEWEST_BLOCKS)
-    larger = _larger(block, width, height, most)
+    larger = larger_block(block, width, height, most)
     warnings.warn(
         f"{path} has {frames} frames: blocks of {larger} px instead of {block} px are followed, to hold no "
         f"more than {MOST_BYTES / 2**20:.0f} MiB; for finer ones look at less with --roi, --start and --end",
@@ -265,23 +281,24 @@ class BlockTracker:
             slice(self.left, self.left + self.columns * block),
         )
         grid = (self.rows, self.columns)
-        self.latest = np.zeros((*grid, 2))
+        self.latest: Array = np.zeros((*grid, 2))
         """(rows, columns, 2) px, the displacement in the last frame, to a few per cent."""
         self.found = np.ones(grid, bool)
         """(rows, columns) whether the block was found in the last frame."""
         self._frames = 0
-        # Of each frame the projections, not a number where a block is lost, and the whole px that it was found at.
+        # Of each frame the projections, not a number where a block is lost, and the whole px it was found at.
         self._signals = np.zeros((64, *grid, 2), np.float32)
         self._shifts = np.zeros((64, *grid, 2), np.int16)
         self._last: Array | None = None
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        # Of each block: the sum of the frames near its anchor and their count, the first frame that is not solved
-        # yet, the anchor's own displacement, g̃, the anchor itself, its contrast (of unit power), an inverse that
-        # will do for tracking, whole px from the anchor, and frames in which it was lost: in all, and of late.
+        # Of each block: the sum of the frames near its anchor and their count, the first frame that is not
+        # solved yet, the anchor's own displacement, g̃, the anchor itself, its contrast (of unit power), an
+        # inverse that will do for tracking, whole px from the anchor, and frames in which it was lost, in all
+        # and of late.
         self._total = np.zeros((height, width), np.float32)
         self._count = np.zeros(grid, np.int64)
         self._first = np.zeros(grid, np.int64)
-        self._base = np.zeros((*grid, 2))
+        self._base: Array = np.zeros((*grid, 2))
         self._maps = np.zeros((2, self.rows, block, self.columns, block), np.float32)
         self._anchor = np.zeros((self.rows, block, self.columns, block), np.float32)
         self._contrast = np.zeros_like(self._anchor)
@@ -290,11 +307,24 @@ class BlockTracker:
         self._lost = np.zeros(grid, np.int64)
         self._gone = np.zeros(grid, np.int64)
         self._texture = np.zeros((*grid, 2, 2))
+        self._least_contrast: Array = np.zeros(grid)
 
     @property
     def textured(self) -> Mask:
         """(rows, columns) whether a block has texture to follow."""
-        return self._rough.any((-2, -1))
+        return np.asarray(self._rough.any((-2, -1)))
+
+    def explained(self) -> Mask:
+        """Return (rows, columns), whether motion and not noise explains how a block has changed."""
+        assert self._last is not None
+        every = np.nonzero(self.found & self.textured)
+        tiles = self._gather(self._last, every, self._shift[every])
+        moved = self._project(every, tiles)
+        part = -(np.einsum("nij,nj->ni", self._rough[every], moved) * moved).sum(-1)
+        sure = np.zeros(self.found.shape, bool)
+        # Where a block has moved on by whole px, that it was found there is proof enough.
+        sure[every] = (part >= EXPLAINED * self._change(every, tiles)) | self._shift[every].any(-1)
+        return sure
 
     def push(self, frame: Array) -> bool:
         """Take the next blurred luminance (height, width); tell whether the scene has changed before it."""
@@ -314,6 +344,13 @@ class BlockTracker:
         if len(moved[0]):
             projected[moved] = self._project(moved, self._gather(frame, moved, self._shift[moved]))
         self._look_further(frame, projected)
+        contrast = self._contrast_of(tiles)
+        if cut or self._last is None:
+            self._least_contrast = contrast
+        # What has come into view has no gradient to be found by.
+        came = contrast > ENTERED * self._least_contrast + ENTERED_LEAST
+        self._least_contrast = np.minimum(self._least_contrast, contrast)
+        self.found &= ~came
         rough = np.einsum("rcij,rcj->rci", self._rough, projected)
         self.latest = np.where(self.found[..., None], self._base + self._shift + rough, self.latest)
         self._signals[self._frames] = np.where(self.found[..., None], projected, np.nan)
@@ -354,7 +391,7 @@ class BlockTracker:
             return
         change = self._change(far, self._gather(frame, far, self._shift[far]))
         rough = np.einsum("nij,nj->ni", self._rough[far], projected[far])
-        # Of noise on no texture a block seems to jump about; it goes only where that explains how it has changed.
+        # Noise on no texture seems to jump about: a block goes only where that explains how it has changed.
         settled = self._go(frame, far, self._shift[far] + rough.round().astype(np.int64), change, projected)
         lost = ~settled & (np.hypot(rough[:, 0], rough[:, 1]) > LINEAR)
         if lost.any() and self._last is not None:
@@ -363,7 +400,7 @@ class BlockTracker:
             lost[lost] = ~self._go(frame, gone, led.round().astype(np.int64), change[lost], projected)
         self.found[tuple(index[lost] for index in far)] = False
 
-    def _go(self, frame: Array, which: Places, to: Array, change: Array, projected: Array) -> Mask:
+    def _go(self, frame: Array, which: Places, to: Whole, change: Array, projected: Array) -> Mask:
         """Move blocks to whole px from their anchors where they are found there, and on by up to two more."""
         settled = np.zeros(len(change), bool)
         for _ in range(3):
@@ -388,14 +425,19 @@ class BlockTracker:
             cv2.resize((part * 255).clip(0, 255).astype(np.uint8), small, interpolation=cv2.INTER_AREA)
             for part in (self._last, frame)
         )
-        flow = self._flow.calc(before, now, None)
+        flow = self._flow.calc(before, now, np.zeros((*before.shape, 2), np.float32))
         scale = np.array([self._size[1] / small[0], self._size[0] / small[1]])
         centre = np.stack([self.left + self.block * which[1], self.top + self.block * which[0]], -1)
-        centre = centre + self.block / 2 + self.latest[which]
-        column, row = (centre / scale).round().astype(int).T
+        there = centre + self.block / 2 + self.latest[which]
+        column, row = (there / scale).round().astype(int).T
         side = max(1, round(self.block / shrink))
         smooth = cv2.blur(flow, (side, side))
         return smooth[row.clip(0, small[1] - 1), column.clip(0, small[0] - 1)] * scale
+
+    def _contrast_of(self, tiles: Array) -> Array:
+        """Return (rows, columns), the standard deviation of the luminance in each block."""
+        area = self.block**2
+        return np.sqrt((_sums(tiles**2) / area - (_sums(tiles) / area) ** 2).clip(0))
 
     def _grow(self) -> None:
         if self._frames == len(self._signals):
@@ -418,7 +460,7 @@ class BlockTracker:
         alike = (change * self._contrast[row, :, column, :]).sum((1, 2))
         return (change**2).sum((1, 2)) - change.sum((1, 2)) ** 2 / self.block**2 - alike**2
 
-    def _gather(self, frame: Array, which: Places, shift: Array) -> Array:
+    def _gather(self, frame: Array, which: Places, shift: Whole) -> Array:
         """Return (n, block, block), what is whole px ``shift`` (n, 2) from blocks; the rim is repeated."""
         side = np.arange(self.block)
         down = self.top + self.block * which[0][:, None] + shift[:, 1:] + side

@@ -348,6 +348,12 @@ def _half_axis(xy: NDArray[np.complex128]) -> Floats:
     return np.sqrt((x + y + np.sqrt((x - y) ** 2 + 4 * cross**2)) / 2)
 
 
+def _larger_there(other: Peak, peak: Peak) -> bool:
+    """Tell whether ``other`` moves the more where ``peak`` moves."""
+    weight = peak.blocks**2
+    return bool((weight * other.blocks).sum() > (weight * peak.blocks).sum())
+
+
 def _name_harmonics(peaks: list[Peak]) -> tuple[Peak, ...]:
     """Name what a peak is a multiple of: the slowest that is larger and not too slow to tell."""
 
@@ -355,8 +361,8 @@ def _name_harmonics(peaks: list[Peak]) -> tuple[Peak, ...]:
         for other in sorted(peaks, key=lambda other: other.periods):
             order = round(peak.periods / other.periods)
             near = abs(peak.periods - order * other.periods) <= 1 / 2
-            # Of fewer periods every number is near a multiple.
-            telling = other.periods >= LEAST_PERIODS and other.amplitude > peak.amplitude
+            # Of fewer periods every number is near a multiple; and both must move in one place.
+            telling = other.periods >= LEAST_PERIODS and _larger_there(other, peak)
             if 2 <= order <= HARMONICS and near and telling:
                 return other.frequency
         return None
