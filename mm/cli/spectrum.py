@@ -132,8 +132,8 @@ def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum
     if motion.crossed is not None:
         x, y = motion.crossed
         lines.append(
-            f"something crosses the picture or moves far, about x {x:.0f}, y {y:.0f}: in mm magnify, --method "
-            "acceleration leaves steady motion alone, and --method layered follows one thing"
+            f"something crosses the picture or moves far, about x {x:.0f}, y {y:.0f}: in mm magnify "
+            "--method acceleration leaves steady motion alone, and --method layered follows one thing"
         )
     return lines
 
