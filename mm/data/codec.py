@@ -13,7 +13,7 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.synthesis.random import SampleRandom
 from mm.video.colour import BT601, Colour
-from mm.video.pixels import describe, frame_to_rgb, rgb_to_frames
+from mm.video.pixels import describe, frames_to_rgb, rgb_to_frames
 
 # name -> encoder, decoder, pixel format, the lowest and the highest quality setting.
 CODECS = {
@@ -104,8 +104,7 @@ def encode_decode(
             f"{error.strerror}"
         ) from error
     decoded.sort(key=lambda frame: frame.pts)
-    layout = describe(pixel_format)
-    shown = torch.cat([frame_to_rgb(frame, layout, colour) for frame in decoded])
+    shown = frames_to_rgb(decoded, describe(pixel_format), colour)
     return shown[..., :height, :width].mul(255).round_().to(torch.uint8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -29,6 +30,7 @@ from mm.video.grid import Region
 from mm.video.images import has_no_rate
 from mm.video.info import ClipInfo
 from mm.video.reader import open_clip
+from mm.video.threads import behind
 from mm.video.writer import DEFAULT_CRF, check_output, create_clip
 
 # Pixels that go through the network at once. On a CPU larger batches gain nothing and cost memory.
@@ -50,11 +52,11 @@ class ClipReport:
         rate: frames per second of playback.
         seconds: wall time of the work.
         largest_motion: the largest displacement that was multiplied, in px of the frames that the method saw,
-            as far as it stands out of the noise; None where the method has no limit to hold.
+            by a rough estimate that is blind below some tenth of a px; None where the method has no limit to
+            hold.
         trained_reach: the largest displacement after magnification that the method was made for, px.
         cuts: the numbers of the frames, from 0, that begin a new shot.
         settings: what the user and the preset settled on.
-        largest_amplitude: half of peak to peak of the motion that was multiplied, px, where it is largest.
     """
 
     source: Path
@@ -70,7 +72,6 @@ class ClipReport:
     trained_reach: float | None
     cuts: tuple[int, ...] = ()
     settings: Settings = field(default_factory=Settings)
-    largest_amplitude: float | None = None
 
     @property
     def speed(self) -> float:
@@ -211,13 +212,19 @@ def magnify(
             on_start(settings)
         begun = time.perf_counter()
         made = create_clip(target, framing.output, clip.info, crf=crf, lossless=lossless, audio=clip.audio())
-        with made as writer, Counter(frames, source.name, progress) as done:
+        with (
+            made as writer,
+            behind(writer.write) as write,
+            Counter(frames, source.name, progress) as done,
+        ):
             evenly = band is not None
-            for output, pts in Pipeline(
+            pipeline = Pipeline(
                 clip, magnifier, framing, size, evenly=evenly, watch=watch, shots=shots, done=done
-            ):
-                writer.write(output, pts)
-                done.written(len(pts))
+            )
+            with contextlib.closing(iter(pipeline)) as finished:
+                for output, pts in finished:
+                    write(output, pts)
+                    done.written(len(pts))
             if done.frames == 1:
                 raise InputError(f"{source} has one frame, and motion needs at least 2; give a longer clip")
     return ClipReport(
@@ -231,7 +238,6 @@ def magnify(
         rate=float(clip.info.rate),
         seconds=time.perf_counter() - begun,
         largest_motion=None if watch is None else watch.largest,
-        largest_amplitude=None if watch is None else watch.amplitude,
         trained_reach=None if watch is None else watch.reach,
         cuts=() if shots is None else tuple(shots.cuts),
         settings=settings,

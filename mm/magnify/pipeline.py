@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import torch
 from torch import Tensor
@@ -17,7 +17,9 @@ from mm.magnify.progress import Counter
 from mm.magnify.shots import Shots
 from mm.methods.base import Magnifier
 from mm.methods.codes import from_int16, to_int16
+from mm.video.info import Chunk
 from mm.video.reader import Clip
+from mm.video.threads import ahead
 from mm.video.timing import EvenSpacing
 
 _Finished = tuple[Tensor, tuple[int, ...]]
@@ -64,8 +66,13 @@ class Pipeline:
         self._waiting = _Waiting(keep_frames=framing.needs_input)
         self._refused = False
 
-    def __iter__(self) -> Iterator[_Finished]:
-        chunks, shots = self._clip.chunks(self._batch), self._shots
+    def __iter__(self) -> Generator[_Finished]:
+        # Closed before the clip is, whatever happens: another thread reads from it.
+        with contextlib.closing(ahead(self._clip.chunks(self._batch))) as chunks:
+            yield from self._through(chunks)
+
+    def _through(self, chunks: Iterator[Chunk]) -> Iterator[_Finished]:
+        shots = self._shots
         parts = ((*chunk, False) for chunk in chunks) if shots is None else at_cuts(chunks, CutDetector())
         try:
             for frames, pts, begins in parts:

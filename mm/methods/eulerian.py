@@ -16,7 +16,6 @@ from torch import Tensor
 
 from mm.methods.codes import from_int16, to_int16
 from mm.methods.stream import FrameStream, Mode
-from mm.networks.base import MIN_SIDE
 from mm.temporal import Band
 from mm.temporal.base import Aligned
 
@@ -153,12 +152,3 @@ class EulerianMagnifier(FrameStream):
         if self.alpha:
             frames = self._magnified(frames, parts, motion)
         return frames.clamp(0, 1).to(self._home)
-
-    def _check(self, frames: Tensor) -> None:
-        # The general check makes several passes over every frame: only where one pass finds a fault.
-        if frames.is_floating_point() and frames.numel():
-            # NaN comes through a minimum, and no comparison with it holds.
-            low, high = (float(value) for value in frames.aminmax())
-            if frames.shape[1] == 3 and min(frames.shape[-2:]) >= MIN_SIDE and low >= 0 and high <= 1:
-                return
-        super()._check(frames)

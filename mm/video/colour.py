@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
@@ -122,16 +121,17 @@ def ycbcr_to_rgb(
         (n, 3, H, W) float32 in [0, 1]; codes outside the RGB cube are clamped.
     """
     luma_zero, luma_span, chroma_zero, chroma_span = _levels(bit_depth, colour.full_range)
-    luma = (y.float() - luma_zero) / luma_span
-    blue, red = (
-        _upsample((chroma.float() - chroma_zero) / chroma_span, luma.shape[-2:], subsampling)
-        for chroma in (cb, cr)
-    )
     kr, kb = _LUMA_WEIGHTS[colour.matrix]
-    r = luma + 2 * (1 - kr) * red
-    b = luma + 2 * (1 - kb) * blue
-    g = (luma - kr * r - kb * b) / (1 - kr - kb)
-    return torch.stack([r, g, b], dim=1).clamp_(0, 1)
+    # Chroma is scaled while it is small. Neutral chroma adds an exact 0 to all three.
+    blue = (cb.float() - chroma_zero).mul_(2 * (1 - kb) / chroma_span)
+    red = (cr.float() - chroma_zero).mul_(2 * (1 - kr) / chroma_span)
+    green = (kr * red + kb * blue).div_(kr + kb - 1)
+    luma = y.float().sub_(luma_zero).div_(luma_span)
+    rgb = luma.new_empty(len(luma), 3, *luma.shape[1:])
+    for channel, chroma in enumerate((red, green, blue)):
+        _upsample(chroma, rgb[:, channel], subsampling)
+        rgb[:, channel].add_(luma)
+    return rgb.clamp_(0, 1)
 
 
 def rgb_to_ycbcr(
@@ -146,21 +146,22 @@ def rgb_to_ycbcr(
         subsampling: where the chroma samples lie.
 
     Returns:
-        Luma (n, H, W) and two chroma planes (n, H or ceil(H/2), W or ceil(W/2)), int32 codes, rounded to
-        nearest.
+        Luma (n, H, W) and two chroma planes (n, H or ceil(H/2), W or ceil(W/2)): codes rounded to nearest,
+        uint8 for 8 bits, int32 for more.
     """
     luma_zero, luma_span, chroma_zero, chroma_span = _levels(bit_depth, colour.full_range)
     kr, kb = _LUMA_WEIGHTS[colour.matrix]
     r, g, b = rgb.float().unbind(1)
-    luma = kr * r + (1 - kr - kb) * g + kb * b
-    blue = _downsample((b - luma) / (2 * (1 - kb)), subsampling)
-    red = _downsample((r - luma) / (2 * (1 - kr)), subsampling)
+    luma = (kr * r).add_(g, alpha=1 - kr - kb).add_(b, alpha=kb)
     top = 2**bit_depth - 1
-    return (
-        (luma * luma_span + luma_zero).round_().clamp_(0, top).int(),
-        (blue * chroma_span + chroma_zero).round_().clamp_(0, top).int(),
-        (red * chroma_span + chroma_zero).round_().clamp_(0, top).int(),
-    )
+
+    def codes(plane: Tensor, span: float, zero: int) -> Tensor:
+        plane = plane.mul_(span).add_(zero).round_().clamp_(0, top)
+        return plane.to(torch.uint8 if bit_depth == 8 else torch.int32)
+
+    blue = codes(_downsample(b - luma, subsampling), chroma_span / (2 * (1 - kb)), chroma_zero)
+    red = codes(_downsample(r - luma, subsampling), chroma_span / (2 * (1 - kr)), chroma_zero)
+    return codes(luma, luma_span, luma_zero), blue, red
 
 
 def grey_to_rgb(y: Tensor, *, bit_depth: int, full_range: bool) -> Tensor:
@@ -179,63 +180,57 @@ def _levels(bit_depth: int, full_range: bool) -> tuple[int, int, int, int]:
     return 16 * step, 219 * step, 128 * step, 224 * step
 
 
-def _upsample(plane: Tensor, size: torch.Size, subsampling: Subsampling) -> Tensor:
+def _upsample(plane: Tensor, out: Tensor, subsampling: Subsampling) -> None:
+    """Write a chroma plane at full size into ``out`` (n, H, W)."""
     if subsampling.vertical:
-        plane = _up_centred(plane, size[0], dim=-2)
+        tall = plane.new_empty(len(plane), out.shape[1], plane.shape[2])
+        _up_centred(plane.mT, tall.mT)
+        plane = tall
     if subsampling.horizontal:
-        up = _up_centred if subsampling.centred else _up_cosited
-        plane = up(plane, size[1], dim=-1)
-    return plane
+        (_up_centred if subsampling.centred else _up_cosited)(plane, out)
+    else:
+        out.copy_(plane)
 
 
 def _downsample(plane: Tensor, subsampling: Subsampling) -> Tensor:
     if subsampling.horizontal:
-        down = _down_centred if subsampling.centred else _down_cosited
-        plane = down(plane, dim=-1)
+        plane = _decimate(plane, *(_CENTRED if subsampling.centred else _COSITED))
     if subsampling.vertical:
-        plane = _down_centred(plane, dim=-2)
+        plane = _decimate(plane.mT, *_CENTRED).mT
     return plane
 
 
-def _up_cosited(plane: Tensor, size: int, dim: int) -> Tensor:
-    """Double along ``dim`` where samples lie on the even places: those are kept, the odd ones are means."""
-    after = _pad(plane, 0, 1, dim).narrow(dim, 1, plane.shape[dim])
-    return _interleave(plane, (plane + after) / 2, size, dim)
+def _up_cosited(plane: Tensor, out: Tensor) -> None:
+    """Double the last dimension where samples lie on the even places; the odd ones become means."""
+    out[..., 0::2] = plane
+    between = out[..., 1::2]
+    count = plane.shape[-1] - 1
+    torch.add(plane[..., :-1], plane[..., 1:], out=between[..., :count]).mul_(0.5)
+    between[..., count:] = plane[..., -1:]
 
 
-def _up_centred(plane: Tensor, size: int, dim: int) -> Tensor:
-    """Double along ``dim`` where a sample lies in the middle of two places: weights 3/4 and 1/4."""
-    padded, count = _pad(plane, 1, 1, dim), plane.shape[dim]
-    before, after = padded.narrow(dim, 0, count), padded.narrow(dim, 2, count)
-    return _interleave(0.75 * plane + 0.25 * before, 0.75 * plane + 0.25 * after, size, dim)
+def _up_centred(plane: Tensor, out: Tensor) -> None:
+    """Double the last dimension where a sample lies in the middle of two places: weights 3/4 and 1/4."""
+    left, right = out[..., 0::2], out[..., 1::2]
+    left[..., :1] = plane[..., :1]
+    torch.lerp(plane[..., 1:], plane[..., :-1], 0.25, out=left[..., 1:])
+    count = plane.shape[-1] - 1
+    torch.lerp(plane[..., :-1], plane[..., 1:], 0.25, out=right[..., :count])
+    right[..., count:] = plane[..., -1:]
 
 
-def _down_cosited(plane: Tensor, dim: int) -> Tensor:
-    """Halve along ``dim``: the left inverse of :func:`_up_cosited` (analysis low-pass of the 5/3 pair)."""
-    return _decimate(plane, (-0.125, 0.25, 0.75, 0.25, -0.125), 2, dim)
+# Filters that halve: how many samples before the kept one they begin, and their taps. The left inverse of
+# :func:`_up_cosited` (analysis low-pass of the 5/3 pair), and that of :func:`_up_centred` (of the 3/1 pair).
+_COSITED = (2, (-0.125, 0.25, 0.75, 0.25, -0.125))
+_CENTRED = (1, (-0.25, 0.75, 0.75, -0.25))
 
 
-def _down_centred(plane: Tensor, dim: int) -> Tensor:
-    """Halve along ``dim``: the left inverse of :func:`_up_centred` (analysis low-pass of the 3/1 pair)."""
-    return _decimate(plane, (-0.25, 0.75, 0.75, -0.25), 1, dim)
-
-
-def _decimate(plane: Tensor, taps: tuple[float, ...], before: int, dim: int) -> Tensor:
-    count = (plane.shape[dim] + 1) // 2
-    padded = _pad(plane, before, len(taps), dim)
-    steps = torch.arange(count, device=plane.device) * 2
-    total = torch.zeros((), device=plane.device)
-    for offset, tap in enumerate(taps):
-        total = total + tap * padded.index_select(dim, steps + offset)
+def _decimate(plane: Tensor, before: int, taps: tuple[float, ...]) -> Tensor:
+    """Halve the last dimension of (n, H, W), whose border samples are repeated."""
+    count = (plane.shape[-1] + 1) // 2
+    edges = plane[..., :1].expand(-1, -1, before), plane[..., -1:].expand(-1, -1, len(taps))
+    padded = torch.cat([edges[0], plane, edges[1]], -1)
+    total = taps[0] * padded[..., 0 : 2 * count : 2]
+    for offset, tap in enumerate(taps[1:], 1):
+        total.add_(padded[..., offset : offset + 2 * count : 2], alpha=tap)
     return total
-
-
-def _interleave(even: Tensor, odd: Tensor, size: int, dim: int) -> Tensor:
-    place = dim % even.ndim
-    return torch.stack([even, odd], dim=place + 1).flatten(place, place + 1).narrow(place, 0, size)
-
-
-def _pad(plane: Tensor, before: int, after: int, dim: int) -> Tensor:
-    """Repeat the border samples along ``dim`` (-1 or -2) of an (n, H, W) tensor."""
-    pad = (before, after, 0, 0) if dim == -1 else (0, 0, before, after)
-    return F.pad(plane.unsqueeze(0), pad, mode="replicate").squeeze(0)

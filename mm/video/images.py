@@ -121,8 +121,8 @@ class ImageFolder:
         """None: images make no sound."""
         return None
 
-    def chunks(self, size: int = 8) -> Iterator[Chunk]:
-        """Hand out the frames, ``size`` at a time (fewer at the end).
+    def chunks(self, size: int = 8, device: torch.device | str = "cpu") -> Iterator[Chunk]:
+        """Hand out the frames, ``size`` at a time (fewer at the end), on ``device``.
 
         Raises:
             InputError: if an image cannot be read, or has another size than the first.
@@ -130,7 +130,8 @@ class ImageFolder:
         for begin in range(0, len(self._numbered), size):
             part = self._numbered[begin : begin + size]
             yield Chunk(
-                torch.cat([self._load(*image) for _, image in part]), tuple(number for number, _ in part)
+                torch.cat([self._load(*image) for _, image in part]).to(device),
+                tuple(number for number, _ in part),
             )
 
     def _load(self, name: Path, page: int) -> Tensor:

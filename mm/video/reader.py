@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -27,7 +28,7 @@ from mm.video.colour import RGB, UNSPECIFIED, Colour, guess_matrix
 from mm.video.images import DEFAULT_FOLDER_RATE, ImageFolder, has_no_rate
 from mm.video.info import Chunk, ClipInfo, checked_span
 from mm.video.orientation import Orientation, orientation_of
-from mm.video.pixels import PixelFormat, describe, frame_to_rgb
+from mm.video.pixels import PixelFormat, describe, frames_to_rgb
 from mm.video.timing import Timeline, at_seconds
 
 # H.264, H.265 and AV1 say that a stream which does not name its range has the limited one.
@@ -107,8 +108,8 @@ class VideoClip:
             return None
         return AudioCopy(self.path, self.first_time, cut_start=self._start > 0, cut_end=self._end is not None)
 
-    def chunks(self, size: int = 8) -> Iterator[Chunk]:
-        """Hand out the frames once, ``size`` at a time (fewer at the end).
+    def chunks(self, size: int = 8, device: torch.device | str = "cpu") -> Iterator[Chunk]:
+        """Hand out the frames once, ``size`` at a time (fewer at the end), on ``device``.
 
         What cannot be decoded is left out, and a clip that ends early ends early: both are said in a warning
         when the end is reached.
@@ -116,7 +117,7 @@ class VideoClip:
         Raises:
             InputError: if the frames change their size.
         """
-        frames: list[Tensor] = []
+        frames: list[VideoFrame] = []
         pts: list[int] = []
         number, size_at_first = 0, None
         timed = self._first
@@ -129,20 +130,26 @@ class VideoClip:
                     f"{self.path} changes its frame size from {size_at_first} to {shape} at frame {number} "
                     f"({self._seconds(timed.pts):.2f} s); stop before it (--end) or scale it to one size"
                 )
-            frames.append(self._convert(frame))
+            frames.append(frame)
             pts.append(timed.pts)
             number += 1
             if len(frames) == size:
-                yield Chunk(torch.cat(frames), tuple(pts))
+                yield Chunk(self._convert(frames, device), tuple(pts))
                 frames, pts = [], []
             timed = next(self._kept, None)
         if frames:
-            yield Chunk(torch.cat(frames), tuple(pts))
+            yield Chunk(self._convert(frames, device), tuple(pts))
 
-    def _convert(self, frame: VideoFrame) -> Tensor:
-        layout = self._layout if frame.format.name == self._layout.name else describe(frame.format.name)
-        rgb = frame_to_rgb(frame, layout, self.info.colour, centred_chroma=self.info.codec == "mjpeg")
-        return self._orientation.apply(rgb)
+    def _convert(self, frames: list[VideoFrame], device: torch.device | str) -> Tensor:
+        parts = []
+        # A stream may change its pixel format.
+        for name, group in groupby(frames, lambda frame: frame.format.name):
+            layout = self._layout if name == self._layout.name else describe(name)
+            centred = self.info.codec == "mjpeg"
+            parts.append(
+                frames_to_rgb(list(group), layout, self.info.colour, centred_chroma=centred, device=device)
+            )
+        return self._orientation.apply(parts[0] if len(parts) == 1 else torch.cat(parts))
 
     def _seconds(self, pts: int) -> float:
         """Seconds of playback since the clip's beginning."""

@@ -108,7 +108,7 @@ def test_planes_survive_decoding_and_encoding(
     rgb = ycbcr_to_rgb(y, cb, cr, **kind)
     assert rgb.shape == (2, 3, *size)
     for before, after in zip((y, cb, cr), rgb_to_ycbcr(rgb, **kind), strict=True):
-        assert torch.equal(before.int(), after)
+        assert torch.equal(before.int(), after.int())
 
 
 def test_chroma_is_not_shifted() -> None:
