@@ -170,7 +170,11 @@ def summary(report: clip.ClipReport) -> list[str]:
         )
         lines[0] += " to make the size even, as H.264 4:2:0 needs; --lossless keeps odd sizes)"
     if report.largest_motion is not None:
-        lines.append(f"largest motion in the input: {_motion(report, report.largest_motion)}")
+        against = {"static": " from the first frame", "dynamic": " from frame to frame"}
+        named = against.get(report.settings.mode, " in the band")
+        if report.largest_amplitude:
+            named += f" (amplitude {report.largest_amplitude:.2g} px, half of peak to peak)"
+        lines.append(f"largest motion in the input{named}: {_motion(report, report.largest_motion)}")
     return lines
 
 

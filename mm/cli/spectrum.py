@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from mm.motion.blocks import BlockMotion
     from mm.motion.spectrum import MotionSpectrum, Peak
 
-SHOWN = 1.5  # px that the suggested factor makes of a peak's amplitude
+SHOWN = 0.006  # of the longer side, px that the suggested factor makes of a peak's amplitude
+LEAST_SHOWN, MOST_SHOWN = 1.5, 15.0  # px; more than the latter is past the reach of most methods
 FACTORS = (2, 100)  # the least and the largest that is suggested
+STEADY = 6.0  # periods in the clip, from which on a peak is suggested before one that may be a drift
 MAPS = 3  # peaks whose places are drawn
 _DPI = 130
 
@@ -110,6 +112,9 @@ def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum
             "frequencies assume that the clip was captured at its playback rate, "
             f"{motion.playback:.4g} frames a second; for a high-speed clip give --fps"
         )
+    lines.append(
+        "px are amplitudes, half of peak to peak; directions are counted from x toward y, clockwise on screen"
+    )
     if not found.textured:
         lines.append("no texture to follow: nothing can be said of its motion")
     elif not found.peaks:
@@ -123,20 +128,27 @@ def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum
         lines += [_too_short(peak, found.frames) for peak in found.peaks if peak.band is None]
         told = _told(found)
         if told is not None:
-            lines.append(f"to see {_hertz(told.frequency)} Hz: {command(args, told)}")
+            lines.append(f"to see {_hertz(told.frequency)} Hz: {command(args, motion, told)}")
+    if motion.crossed is not None:
+        x, y = motion.crossed
+        lines.append(
+            f"something crosses the picture or moves far, about x {x:.0f}, y {y:.0f}: in mm magnify "
+            "--method acceleration leaves steady motion alone, and --method layered follows one thing"
+        )
     return lines
 
 
-def command(args: argparse.Namespace, peak: Peak) -> str:
-    """The line that magnifies a peak that has a band, for a shell."""
+def command(args: argparse.Namespace, motion: BlockMotion, peak: Peak) -> str:
+    """The line that magnifies a peak that has a band, for a shell: fast, and so that a viewer sees it."""
     assert peak.band is not None
     low, high = peak.band
-    factor = max(FACTORS[0], min(FACTORS[1], round(SHOWN / peak.amplitude)))
+    shown = min(max(SHOWN * max(motion.region[2:]), LEAST_SHOWN), MOST_SHOWN)
+    factor = max(FACTORS[0], min(FACTORS[1], round(shown / peak.amplitude)))
     source: Path = args.input
     # A folder of images gives a folder.
     target = source.resolve().stem + f"_x{factor}" + ("" if source.is_dir() else ".mp4")
-    words = ["mm", "magnify", str(source), target, "--factor", f"{factor}", "--mode", "temporal"]
-    words += ["--low", f"{low:g}", "--high", f"{high:g}"]
+    words = ["mm", "magnify", str(source), target, "--method", "phase", "--factor", f"{factor}"]
+    words += ["--mode", "temporal", "--low", f"{low:g}", "--high", f"{high:g}"]
     for option, value in (("fps", args.fps), ("start", args.start), ("end", args.end)):
         if value is not None:
             words += [f"--{option}", f"{value:g}"]
@@ -247,8 +259,10 @@ def _row(peak: Peak) -> str:
 
 
 def _told(found: MotionSpectrum) -> Peak | None:
-    """The first peak that the clip is long enough for."""
-    return next((peak for peak in found.peaks if peak.band is not None), None)
+    """The peak to begin with: the first that is no drift and no harmonic, if there is one."""
+    known = [peak for peak in found.peaks if peak.band is not None]
+    steady = [peak for peak in known if peak.periods >= STEADY and peak.harmonic_of is None]
+    return next(iter(steady or known), None)
 
 
 def _too_short(peak: Peak, frames: int) -> str:

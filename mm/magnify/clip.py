@@ -52,11 +52,11 @@ class ClipReport:
         rate: frames per second of playback.
         seconds: wall time of the work.
         largest_motion: the largest displacement that was multiplied, in px of the frames that the method saw,
-            by a rough estimate that is blind below some tenth of a px; None where the method has no limit to
-            hold.
+            as far as it stands out of the noise; None where the method has no limit to hold.
         trained_reach: the largest displacement after magnification that the method was made for, px.
         cuts: the numbers of the frames, from 0, that begin a new shot.
         settings: what the user and the preset settled on.
+        largest_amplitude: half of peak to peak of the motion that was multiplied, px, where it is largest.
     """
 
     source: Path
@@ -72,6 +72,7 @@ class ClipReport:
     trained_reach: float | None
     cuts: tuple[int, ...] = ()
     settings: Settings = field(default_factory=Settings)
+    largest_amplitude: float | None = None
 
     @property
     def speed(self) -> float:
@@ -238,6 +239,7 @@ def magnify(
         rate=float(clip.info.rate),
         seconds=time.perf_counter() - begun,
         largest_motion=None if watch is None else watch.largest,
+        largest_amplitude=None if watch is None else watch.amplitude,
         trained_reach=None if watch is None else watch.reach,
         cuts=() if shots is None else tuple(shots.cuts),
         settings=settings,

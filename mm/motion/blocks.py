@@ -10,10 +10,9 @@ is I_t = I_0 − g·d. What makes it fit for motion of a hundredth of a pixel in
   it is Σ g̃ ḡᵀ, where ḡ is the gradient of the mean of all frames seen with this anchor: its noise is
   averaged away and nearly independent of the anchor's (an instrumental variable, as regression calls it). The
   mean is complete only when the anchor is given up, so the projections Σ g̃ I_t are kept and solved then.
-- Large motion. A block that is more than :data:`REACH` from its anchor takes the current frame as the next
-  one, if the motion explains how the block has changed, and displacements add up. That follows motion of up
-  to about 1 px from frame to frame, however far it goes in the end; each new anchor adds its own small
-  error.
+- Large motion. A block that is more than :data:`REACH` from its anchor is looked for whole px further on:
+  where the gradient points, and where dense flow from the frame before leads (DIS, Kroeger et al. 2016). It
+  goes there if that explains how the block has changed. A block that stays lost takes a new anchor.
 - Edges. Along an edge motion cannot be seen; the direction without texture is damped to zero.
 
 What is held is a few frames, and two numbers a block and frame; with what :mod:`mm.motion.spectrum`
@@ -41,9 +40,20 @@ from mm.video.images import has_no_rate
 
 Array = NDArray[np.floating]  # float32, but where float64 is said
 Mask = NDArray[np.bool_]
+Whole = NDArray[np.integer]
+Places = tuple[Whole, ...]  # rows and columns of blocks
 
 SMOOTHING = 1.5  # px, of the Gaussian; what is left is slow enough for gradients to hold over REACH
-REACH = 0.5  # px from the anchor at which a block takes a new one
+REACH = 0.6  # px from a whole number of them at which a block is looked for further on
+LINEAR = 1.5  # px, up to which gradients do for a block that is too noisy to be looked for
+MEAN_REACH = 0.25  # px, within which frames are averaged for the gradient
+MEAN_FRAMES = 64  # that are averaged at most
+GIVEN_UP = 12  # frames in which a block is lost before it takes a new anchor
+ENTERED, ENTERED_LEAST = 2.0, 0.03  # times a block's least contrast, and more: something has come into it
+CROSSED = 3  # frames in which a block is lost, from which on something has crossed it
+FAR = 0.05  # of the region's longer side: motion of so much is no vibration
+FLOW_SIDE = 512  # px, the longer side of the frames for dense flow
+RIM = 4  # px of the frame's rim, where the blur sees what is not there
 BLOCK = 16  # px
 MOST_BLOCKS = 2048  # blocks grow in large frames
 HELD = 100  # bytes a block and frame at most, measured over all of a spectrum (double precision, copies)
@@ -56,7 +66,7 @@ EXPLAINED = 0.5  # of the change of a block's picture; motion that explains less
 FLAT = 1e-4  # of luminance per px, root mean square: less is no texture
 CUT = 0.5  # correlation of a frame with the one before, below which the scene has changed
 UNEVEN = 0.5  # of the average spacing, as for magnification: from here on the rate varies
-_AROUND = 8  # px beyond a region that its blur and gradients see
+_AROUND = 32  # px beyond a region that its blocks may go
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,18 @@ class BlockMotion:
     playback: float
     picture: Array
     region: Region
+
+    @property
+    def crossed(self) -> tuple[float, float] | None:
+        """Where in the clip, px, something crosses the picture or moves far; None if nothing does."""
+        frames = len(self.displacement)
+        lost = (1 - self.followed) * frames >= max(CROSSED, 0.02 * frames)
+        swing = np.ptp(self.displacement, axis=0).max(-1) / 2
+        far = lost | ((swing > FAR * max(self.region[2:])) & (self.followed > 0.5))
+        if far.sum() < max(2, 0.01 * far.size):
+            return None
+        row, column = (int(np.median(index)) for index in np.nonzero(far))
+        return float(self.x[column]), float(self.y[row])
 
 
 def block_motion(
@@ -134,16 +156,19 @@ def block_motion(
                 f"{path}: {width}×{height} px to look at are too few, at least {SMALLEST}×{SMALLEST} px are "
                 "needed; take a larger region or scale"
             )
-        # Blur and gradients see beyond a region, where the frame goes on.
+        # Beyond a region the frame goes on.
         left, top = max(0, x - _AROUND), max(0, y - _AROUND)
         right, bottom = min(size[1], x + width + _AROUND), min(size[0], y + height + _AROUND)
         block = min(BLOCK, width, height)
-        block = _larger(block, width, height, MOST_BLOCKS)
+        block = larger_block(block, width, height, MOST_BLOCKS)
         expected = _expected(info, start, end)
         if expected is not None:
             # As far as the clip's own count can be believed; what comes is counted below.
             block = _coarser(path, block, width, height, expected)
-        tracker = BlockTracker(bottom - top, right - left, (x - left, y - top, width, height), block)
+        inner = without_rim((x, y, width, height), size, block)
+        tracker = BlockTracker(
+            bottom - top, right - left, (inner[0] - left, inner[1] - top, *inner[2:]), block
+        )
         pts: list[int] = []
         picture: Array | None = None
         for frames, ticks in clip.chunks():
@@ -180,6 +205,14 @@ def block_motion(
     )
 
 
+def without_rim(region: Region, size: tuple[int, int], block: int) -> Region:
+    """Return a region without the frame's own rim, unless hardly a block would be left."""
+    x, y, width, height = region
+    left, top = max(x, RIM), max(y, RIM)
+    right, bottom = min(x + width, size[1] - RIM), min(y + height, size[0] - RIM)
+    return (left, top, right - left, bottom - top) if min(right - left, bottom - top) >= block else region
+
+
 def _expected(info: ClipInfo, start: float | None, end: float | None) -> int | None:
     """Return how many frames a part of a clip should have, None if the clip does not tell."""
     if info.frames is None:
@@ -188,7 +221,7 @@ def _expected(info: ClipInfo, start: float | None, end: float | None) -> int | N
     return max(0, math.ceil((left - (start or 0.0)) * float(info.rate)))
 
 
-def _larger(block: int, width: int, height: int, most: int) -> int:
+def larger_block(block: int, width: int, height: int, most: int) -> int:
     """Return the side of blocks, a multiple of ``block`` px, of which there are at most about ``most``."""
     return block * max(1, math.ceil(math.sqrt(width * height / (block**2 * most))))
 
@@ -200,7 +233,7 @@ def _coarser(path: Path, block: int, width: int, height: int, frames: int) -> in
         return block
     if most < FEWEST_BLOCKS:
         raise _too_long(path, frames, FEWEST_BLOCKS)
-    larger = _larger(block, width, height, most)
+    larger = larger_block(block, width, height, most)
     warnings.warn(
         f"{path} has {frames} frames: blocks of {larger} px instead of {block} px are followed, to hold no "
         f"more than {MOST_BYTES / 2**20:.0f} MiB; for finer ones look at less with --roi, --start and --end",
@@ -242,28 +275,56 @@ class BlockTracker:
         self.rows, self.columns = tall // block, wide // block
         # Centred, so that what does not fill a block is left out equally on both sides.
         self.top, self.left = y + tall % block // 2, x + wide % block // 2
+        self._size = (height, width)
         self._within = (
             slice(self.top, self.top + self.rows * block),
             slice(self.left, self.left + self.columns * block),
         )
         grid = (self.rows, self.columns)
+        self.latest: Array = np.zeros((*grid, 2))
+        """(rows, columns, 2) px, the displacement in the last frame, to a few per cent."""
+        self.found = np.ones(grid, bool)
+        """(rows, columns) whether the block was found in the last frame."""
         self._frames = 0
+        # Of each frame the projections, not a number where a block is lost, and the whole px it was found at.
         self._signals = np.zeros((64, *grid, 2), np.float32)
+        self._shifts = np.zeros((64, *grid, 2), np.int16)
         self._last: Array | None = None
-        # Of each block: the sum of the frames seen with its anchor and their count, the first frame that is
-        # not solved yet, the anchor's own displacement, g̃, the anchor itself, its contrast (of unit power),
-        # an inverse that will do for tracking, and the number of frames in which it was lost.
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        # Of each block: the sum of the frames near its anchor and their count, the first frame that is not
+        # solved yet, the anchor's own displacement, g̃, the anchor itself, its contrast (of unit power), an
+        # inverse that will do for tracking, whole px from the anchor, and frames in which it was lost, in all
+        # and of late.
         self._total = np.zeros((height, width), np.float32)
-        self._summed = 0  # beyond the blocks
         self._count = np.zeros(grid, np.int64)
         self._first = np.zeros(grid, np.int64)
-        self._base = np.zeros((*grid, 2))
+        self._base: Array = np.zeros((*grid, 2))
         self._maps = np.zeros((2, self.rows, block, self.columns, block), np.float32)
         self._anchor = np.zeros((self.rows, block, self.columns, block), np.float32)
         self._contrast = np.zeros_like(self._anchor)
         self._rough = np.zeros((*grid, 2, 2))
+        self._shift = np.zeros((*grid, 2), np.int64)
         self._lost = np.zeros(grid, np.int64)
+        self._gone = np.zeros(grid, np.int64)
         self._texture = np.zeros((*grid, 2, 2))
+        self._least_contrast: Array = np.zeros(grid)
+
+    @property
+    def textured(self) -> Mask:
+        """(rows, columns) whether a block has texture to follow."""
+        return np.asarray(self._rough.any((-2, -1)))
+
+    def explained(self) -> Mask:
+        """Return (rows, columns), whether motion and not noise explains how a block has changed."""
+        assert self._last is not None
+        every = np.nonzero(self.found & self.textured)
+        tiles = self._gather(self._last, every, self._shift[every])
+        moved = self._project(every, tiles)
+        part = -(np.einsum("nij,nj->ni", self._rough[every], moved) * moved).sum(-1)
+        sure = np.zeros(self.found.shape, bool)
+        # Where a block has moved on by whole px, that it was found there is proof enough.
+        sure[every] = (part >= EXPLAINED * self._change(every, tiles)) | self._shift[every].any(-1)
+        return sure
 
     def push(self, frame: Array) -> bool:
         """Take the next blurred luminance (height, width); tell whether the scene has changed before it."""
@@ -272,32 +333,43 @@ class BlockTracker:
         if cut:
             # What was before cannot be found again: the motion goes on from where it was.
             self._solve(everywhere)
-            self._base = self._signals[self._frames - 1].astype(np.float64)
+            self._base = self.latest.copy()
         if cut or self._last is None:
-            self._total, self._summed = frame.copy(), 1
+            self._total = frame.copy()
             self._take_anchor(frame, everywhere)
-        else:
-            self._total += frame
-            self._summed += 1
-            self._count += 1
-        self._last = frame
+        self._grow()
         tiles = self._tiled(frame)
-        projected = np.stack([_sums(part * tiles) for part in self._maps], -1)
-        if self._frames == len(self._signals):
-            self._signals = np.concatenate([self._signals, np.zeros_like(self._signals)])
-        self._signals[self._frames] = projected
-        self._frames += 1
+        projected = np.stack([_sums(part * tiles) for part in self._maps], -1).astype(np.float64)
+        moved = np.nonzero(self._shift.any(-1))
+        if len(moved[0]):
+            projected[moved] = self._project(moved, self._gather(frame, moved, self._shift[moved]))
+        self._look_further(frame, projected)
+        contrast = self._contrast_of(tiles)
+        if cut or self._last is None:
+            self._least_contrast = contrast
+        # What has come into view has no gradient to be found by.
+        came = contrast > ENTERED * self._least_contrast + ENTERED_LEAST
+        self._least_contrast = np.minimum(self._least_contrast, contrast)
+        self.found &= ~came
         rough = np.einsum("rcij,rcj->rci", self._rough, projected)
-        far = np.hypot(rough[..., 0], rough[..., 1]) > REACH
-        if far.any():
-            # Noise on no texture seems to jump about, and a new anchor would make that a random walk.
-            explained = np.maximum(-(rough * projected).sum(-1), 0) >= EXPLAINED * self._change(tiles)
-            self._lost += far & ~explained
-            far &= explained
-        if far.any():
-            self._solve(far)
-            self._base[far] = self._signals[self._frames - 1][far]
-            self._take_anchor(frame, far)
+        self.latest = np.where(self.found[..., None], self._base + self._shift + rough, self.latest)
+        self._signals[self._frames] = np.where(self.found[..., None], projected, np.nan)
+        self._shifts[self._frames] = self._shift
+        self._frames += 1
+        near = self.found & ~self._shift.any(-1) & (np.hypot(rough[..., 0], rough[..., 1]) < MEAN_REACH)
+        near &= self._count < MEAN_FRAMES
+        if not (cut or self._last is None) and near.any():
+            inside = self._total[self._within].reshape(tiles.shape)
+            inside += np.where(_spread(near), tiles, np.float32(0))
+            self._count += near
+        self._last = frame
+        self._gone = np.where(self.found, 0, self._gone + 1)
+        self._lost += ~self.found
+        given_up = self._gone == GIVEN_UP
+        if given_up.any():
+            self._solve(given_up)
+            self._base[given_up] = self.latest[given_up]
+            self._take_anchor(frame, given_up)
         return cut
 
     def finish(self) -> tuple[Array, Array, Array]:
@@ -311,19 +383,106 @@ class BlockTracker:
             1 - self._lost / frames,
         )
 
+    def _look_further(self, frame: Array, projected: Array) -> None:
+        """Move the blocks that are far from where they were, or say that they are lost."""
+        self.found = np.ones((self.rows, self.columns), bool)
+        far = np.nonzero(self._distance(projected) > REACH)
+        if not len(far[0]):
+            return
+        change = self._change(far, self._gather(frame, far, self._shift[far]))
+        rough = np.einsum("nij,nj->ni", self._rough[far], projected[far])
+        # Noise on no texture seems to jump about: a block goes only where that explains how it has changed.
+        settled = self._go(frame, far, self._shift[far] + rough.round().astype(np.int64), change, projected)
+        lost = ~settled & (np.hypot(rough[:, 0], rough[:, 1]) > LINEAR)
+        if lost.any() and self._last is not None:
+            gone = tuple(index[lost] for index in far)
+            led = self.latest[gone] - self._base[gone] + self._flow_at(frame, gone)
+            lost[lost] = ~self._go(frame, gone, led.round().astype(np.int64), change[lost], projected)
+        self.found[tuple(index[lost] for index in far)] = False
+
+    def _go(self, frame: Array, which: Places, to: Whole, change: Array, projected: Array) -> Mask:
+        """Move blocks to whole px from their anchors where they are found there, and on by up to two more."""
+        settled = np.zeros(len(change), bool)
+        for _ in range(3):
+            tiles = self._gather(frame, which, to)
+            there = self._project(which, tiles)
+            better = ~settled & (self._change(which, tiles) <= (1 - EXPLAINED) * change)
+            place = tuple(index[better] for index in which)
+            self._shift[place], projected[place] = to[better], there[better]
+            settled |= better
+            step = np.einsum("nij,nj->ni", self._rough[which], there).clip(-2, 2).round().astype(np.int64)
+            if settled.all() or not step[~settled].any():
+                break
+            to = to + step
+        return settled
+
+    def _flow_at(self, frame: Array, which: Places) -> Array:
+        """Return (n, 2) px of dense flow from the frame before, averaged over blocks where they were."""
+        assert self._last is not None
+        shrink = max(1.0, max(self._size) / FLOW_SIDE)
+        small = (max(16, round(self._size[1] / shrink)), max(16, round(self._size[0] / shrink)))
+        before, now = (
+            cv2.resize((part * 255).clip(0, 255).astype(np.uint8), small, interpolation=cv2.INTER_AREA)
+            for part in (self._last, frame)
+        )
+        flow = self._flow.calc(before, now, np.zeros((*before.shape, 2), np.float32))
+        scale = np.array([self._size[1] / small[0], self._size[0] / small[1]])
+        centre = np.stack([self.left + self.block * which[1], self.top + self.block * which[0]], -1)
+        there = centre + self.block / 2 + self.latest[which]
+        column, row = (there / scale).round().astype(int).T
+        side = max(1, round(self.block / shrink))
+        smooth = cv2.blur(flow, (side, side))
+        return smooth[row.clip(0, small[1] - 1), column.clip(0, small[0] - 1)] * scale
+
+    def _contrast_of(self, tiles: Array) -> Array:
+        """Return (rows, columns), the standard deviation of the luminance in each block."""
+        area = self.block**2
+        return np.sqrt((_sums(tiles**2) / area - (_sums(tiles) / area) ** 2).clip(0))
+
+    def _grow(self) -> None:
+        if self._frames == len(self._signals):
+            self._signals = np.concatenate([self._signals, np.zeros_like(self._signals)])
+            self._shifts = np.concatenate([self._shifts, np.zeros_like(self._shifts)])
+
+    def _distance(self, projected: Array) -> Array:
+        rough = np.einsum("rcij,rcj->rci", self._rough, projected)
+        return np.asarray(np.abs(rough).max(-1))
+
+    def _project(self, which: Places, tiles: Array) -> Array:
+        """Return (n, 2) projections of the tiles (n, block, block) on the gradients of blocks."""
+        row, column = which
+        return np.einsum("nkij,nij->nk", self._maps[:, row, :, column, :], tiles)
+
+    def _change(self, which: Places, tiles: Array) -> Array:
+        """Return Σ (I_t − I_0)² over blocks, without what brightness and contrast explain of it."""
+        row, column = which
+        change = tiles - self._anchor[row, :, column, :]
+        alike = (change * self._contrast[row, :, column, :]).sum((1, 2))
+        return (change**2).sum((1, 2)) - change.sum((1, 2)) ** 2 / self.block**2 - alike**2
+
+    def _gather(self, frame: Array, which: Places, shift: Whole) -> Array:
+        """Return (n, block, block), what is whole px ``shift`` (n, 2) from blocks; the rim is repeated."""
+        side = np.arange(self.block)
+        down = self.top + self.block * which[0][:, None] + shift[:, 1:] + side
+        across = self.left + self.block * which[1][:, None] + shift[:, :1] + side
+        height, width = self._size
+        return frame[down.clip(0, height - 1)[:, :, None], across.clip(0, width - 1)[:, None, :]]
+
     def _solve(self, which: Mask) -> None:
         """Turn the projections on the present anchors of the blocks ``which`` into displacement."""
-        count = self._count.repeat(self.block, 0).repeat(self.block, 1)
-        mean = self._total / self._summed
+        mean = self._total.copy()
+        count = self._count.clip(1).repeat(self.block, 0).repeat(self.block, 1)
         mean[self._within] = self._total[self._within] / count
         matrix = self._matrix([self._tiled(part) for part in _gradient(mean)])
         inverse = _damped_inverse(matrix, self.block)
         for first in np.unique(self._first[which]):
             group = which & (self._first == first)
-            part = self._signals[first : self._frames, group]
-            self._signals[first : self._frames, group] = self._base[group] + np.einsum(
-                "nij,tnj->tni", inverse[group], part
+            part, whole = (
+                self._signals[first : self._frames, group],
+                self._shifts[first : self._frames, group],
             )
+            moved = self._base[group] + whole + np.einsum("nij,tnj->tni", inverse[group], part)
+            self._signals[first : self._frames, group] = _held(moved)
             self._texture[group] += matrix[group] * (self._frames - first)
         self._first[which] = self._frames
 
@@ -346,11 +505,8 @@ class BlockTracker:
         inside = self._total[self._within]
         inside[...] = np.where(pixels, tiles, self._tiled(self._total)).reshape(inside.shape)
         self._count[which] = 1
-
-    def _change(self, tiles: Array) -> Array:
-        """Return Σ (I_t − I_0)² over each block, without what brightness and contrast explain of it."""
-        change = tiles - self._anchor
-        return _sums(change**2) - _sums(change) ** 2 / self.block**2 - _sums(change * self._contrast) ** 2
+        self._shift[which] = 0
+        self._gone[which] = 0
 
     def _matrix(self, slopes: Array | list[Array]) -> Array:
         """Return Σ g̃ sᵀ over each block, made symmetric, (rows, columns, 2, 2)."""
@@ -361,6 +517,14 @@ class BlockTracker:
     def _tiled(self, frame: Array) -> Array:
         """View a frame's blocks as (rows, block, columns, block)."""
         return frame[self._within].reshape(self.rows, self.block, self.columns, self.block)
+
+
+def _held(moved: Array) -> Array:
+    """Return signals (T, n, 2) in which a frame that is not a number has the value of the one before."""
+    for number in np.nonzero(~np.isfinite(moved).all((1, 2)))[0]:
+        before = moved[number - 1] if number else np.zeros_like(moved[0])
+        moved[number] = np.where(np.isfinite(moved[number]), moved[number], before)
+    return moved
 
 
 def _sums(tiles: Array) -> Array:

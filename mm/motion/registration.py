@@ -176,8 +176,6 @@ def register(
     a, b = _luminance_pair(reference, moved)
     count = len(b)
     window = _window_for(weight, b)
-    if not (window > 0).any():
-        raise InputError("weight is nowhere above 0; give at least one pixel to measure")
     # Only the rectangle that the weight fills is looked at.
     weighted = (window > 0).any(0)
     rows, columns = (weighted.any(i).nonzero()[:, 0] for i in (1, 0))
@@ -527,4 +525,6 @@ def _window_for(weight: Tensor | None, frames: Tensor) -> Tensor:
         return _hann(height, width, frames).expand(count, -1, -1)
     if weight.shape[-2:] != frames.shape[-2:]:
         raise InputError(f"weight must be of the frames' size {width}×{height} px, got {tuple(weight.shape)}")
+    if not (weight > 0).any():
+        raise InputError("weight is nowhere above 0; give at least one pixel to measure")
     return weight.to(frames).expand(count, -1, -1)

@@ -39,6 +39,7 @@ MOST_PEAKS = 8
 HARMONICS = 6  # the highest that is named
 BAND = 0.15  # of the peak's frequency, to either side, at least BAND_BINS
 BAND_BINS = 2.0
+_ONE_RECORD = 1.3  # scatter of the logarithm of white noise's power in one record, which averaging lessens
 _LEAST_POWER = (LEAST_AMPLITUDE / 4) ** 2
 
 
@@ -250,7 +251,7 @@ def _outstanding(mean: Floats, bins: Floats, lines: list[int]) -> list[int]:
     height = np.log(np.maximum(mean, _LEAST_POWER) / np.maximum(floor, _LEAST_POWER))
     noise = height[(bins >= SLOWEST) & (_leakage(mean, bins, lines, bins) < mean)]
     scatter = 1.4826 * float(np.median(np.abs(noise - np.median(noise)))) if len(noise) else 0.0
-    least = max(OUTSTANDING * scatter, math.log(LEAST_RATIO))
+    least = max(OUTSTANDING * min(scatter, _ONE_RECORD), math.log(LEAST_RATIO))
     places, _ = find_peaks(height, height=least, prominence=least / 2, distance=2 * PADDING)
     # A drift leaks as a line does; what still rises at its fast end is the foot of a line.
     slow = mean[bins < SLOWEST]
@@ -347,6 +348,12 @@ def _half_axis(xy: NDArray[np.complex128]) -> Floats:
     return np.sqrt((x + y + np.sqrt((x - y) ** 2 + 4 * cross**2)) / 2)
 
 
+def _larger_there(other: Peak, peak: Peak) -> bool:
+    """Tell whether ``other`` moves the more where ``peak`` moves."""
+    weight = peak.blocks**2
+    return bool((weight * other.blocks).sum() > (weight * peak.blocks).sum())
+
+
 def _name_harmonics(peaks: list[Peak]) -> tuple[Peak, ...]:
     """Name what a peak is a multiple of: the slowest that is larger and not too slow to tell."""
 
@@ -354,8 +361,8 @@ def _name_harmonics(peaks: list[Peak]) -> tuple[Peak, ...]:
         for other in sorted(peaks, key=lambda other: other.periods):
             order = round(peak.periods / other.periods)
             near = abs(peak.periods - order * other.periods) <= 1 / 2
-            # Of fewer periods every number is near a multiple.
-            telling = other.periods >= LEAST_PERIODS and other.amplitude > peak.amplitude
+            # Of fewer periods every number is near a multiple; and both must move in one place.
+            telling = other.periods >= LEAST_PERIODS and _larger_there(other, peak)
             if 2 <= order <= HARMONICS and near and telling:
                 return other.frequency
         return None

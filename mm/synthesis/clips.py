@@ -110,8 +110,9 @@ class ClipSynthesizer(Synthesizer):
         Returns:
             ``frames`` float32 (B, T, 3, H, W) in [0, 1]; ``truth`` (B, T', 3, H, W), the magnified frames,
             and ``truth_index`` int64 (B, T'), their places in the clip, in increasing order;
-            ``displacement`` (B, T', 2, H, W), px (x, y), how far the vibration in the band has moved what is
-            visible at each pixel of the clip's frame; ``factor`` (B,); ``band`` (B, 2) in cycles per frame;
+            ``visible`` uint8 (B, T', H, W), the layer that is seen at each pixel of these frames of the clip,
+            0 for the background and k + 1 for object k, and ``displacement`` (B, T', 2, H, W), px (x, y), how
+            far the vibration in the band has moved it; ``factor`` (B,); ``band`` (B, 2) in cycles per frame;
             ``motion`` (B, K + 1, T, 2), px (x, y), of the layers' centres by the vibration in the band, and
             ``other_motion`` likewise by all else, the background first; ``seed``, ``subset`` and ``index``
             passed through.
@@ -130,7 +131,7 @@ class ClipSynthesizer(Synthesizer):
             every = torch.arange(self.frames, device=index.device).expand(len(index), -1)
             clean = torch.stack([scene.frame(time, antialias) for time in every.unbind(1)], dim=1)
             truth = torch.stack([scene.frame(time, antialias, factor) for time in index.unbind(1)], dim=1)
-            shown = torch.stack([scene.displacement(time) for time in index.unbind(1)], dim=1)
+            shown = [scene.visible(time) for time in index.unbind(1)]
             camera = self.camera
             clean = camera.exposed(clean.clamp_(0.0, 1.0), random, every, self.frames)
             truth = camera.exposed(truth.clamp_(0.0, 1.0), random, index, self.frames)
@@ -140,7 +141,8 @@ class ClipSynthesizer(Synthesizer):
                 "frames": camera.recorded(clean, random, noise, thresholds),
                 "truth": camera.sharpened(truth, random).clamp_(0.0, 1.0),
                 "truth_index": index,
-                "displacement": shown,
+                "visible": torch.stack([labels for labels, _ in shown], dim=1),
+                "displacement": torch.stack([moved for _, moved in shown], dim=1),
                 "factor": factor,
                 "band": band,
             }
@@ -200,12 +202,13 @@ class _MovingScene:
         """Return the frame (B, 3, H, W) at ``index`` (B,), with the vibration ``factor`` times as large."""
         return self.renderer.frame(self.coefficients, self.layers, *self._gains(index, factor), antialias)
 
-    def displacement(self, index: Tensor) -> Tensor:
-        """Return (B, 2, H, W): the vibration's displacement of what is visible in the frame at ``index``."""
+    def visible(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is visible in the frame at ``index`` (B,), and the vibration's displacement of it.
+
+        They are uint8 (B, H, W) and (B, 2, H, W) px.
+        """
         whole, part = self._gains(index), self._gains(index, band_only=True)
-        return self.renderer.visible_displacement(
-            self.coefficients, self.layers, (whole[0], part[0]), (whole[1], part[1])
-        )
+        return self.renderer.visible(self.coefficients, self.layers, (whole[0], part[0]), (whole[1], part[1]))
 
     def motion_at_centres(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return the displacement (B, K + 1, T, 2) of the layers' centres: in the band, and otherwise.

@@ -335,14 +335,14 @@ class Renderer:
 
     # -- what is seen ----------------------------------------------------------------------------------------
 
-    def visible_displacement(
+    def visible(
         self,
         coefficients: tuple[Tensor, Tensor],
         layers: Layers,
         background: tuple[Gain, Gain],
         objects: tuple[Gain, Gain],
-    ) -> Tensor:
-        """Return a part of the displacement of what is visible at each pixel of a frame.
+    ) -> tuple[Tensor, Tensor]:
+        """Return what is visible at each pixel of a frame, and a part of its displacement.
 
         The visible layer is the frontmost that is more than half opaque at the pixel's centre.
 
@@ -352,9 +352,12 @@ class Renderer:
             objects: likewise.
 
         Returns:
-            (B, 2, H, W) px, x first.
+            uint8 (B, H, W), 0 where it is the background and k + 1 where it is object k; and (B, 2, H, W) px,
+            x first.
         """
         b, k = layers.objects.shape[:2]
+        size = (self.geometry.height, self.geometry.width)
+        labels = torch.zeros(b, *size, dtype=torch.uint8, device=layers.objects.device)
         parameters = layers.background_motion[0]
         _, shown = self._material_motion(parameters, *background, self._middle(parameters))
         moves = layers.object_motion[0].flatten(0, 1)
@@ -371,8 +374,10 @@ class Renderer:
             opaque = resample_field(alpha, x, y, self.kernel, mirror=False) > 0.5
         opaque, own = opaque.unflatten(0, (b, k)), own.unflatten(0, (b, k))
         for number in reversed(range(k)):
-            shown = torch.where(opaque[:, number], own[:, number], shown)
-        return shown.expand(b, 2, self.geometry.height, self.geometry.width)
+            seen = opaque[:, number]
+            shown = torch.where(seen, own[:, number], shown)
+            labels.masked_fill_(seen[:, 0], number + 1)
+        return labels, shown.expand(b, 2, *size)
 
     def _material_motion(
         self, parameters: Tensor, gain: Gain, part: Gain, centre: Tensor

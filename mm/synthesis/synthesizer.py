@@ -256,7 +256,7 @@ class Synthesizer(nn.Module):
         if self.displacement:
             moves = seen.background_motion[1], seen.object_motion[1]
             own = [same_in_all_rows(amplitude.flatten()) for amplitude in moves]
-            out["displacement"] = self.renderer.visible_displacement(
+            _, out["displacement"] = self.renderer.visible(
                 coefficients, seen, *((gain, gain) for gain in own)
             )
         return out | {name: batch[name] for name in ("seed", "subset", "index") if name in batch}

@@ -13,8 +13,7 @@ from torch import Tensor
 from mm.registry import motion_generators
 from mm.runtime import exact_arithmetic
 from mm.synthesis.motion import Mixture, MotionGenerator
-from mm.synthesis.rendering import Layers
-from mm.synthesis.resampling import prefilter_matrix, resample_separable, resampling_matrix
+from mm.synthesis.rendering import same_in_all_rows
 from mm.synthesis.synthesizer import Synthesizer
 
 BACKGROUND = 0  # the background's label; object k of the batch has label k + 1
@@ -71,8 +70,13 @@ def ground_truth(synthesizer: Synthesizer, batch: dict[str, Tensor]) -> list[Sam
     """
     with torch.no_grad(), exact_arithmetic(batch["background"].device):
         layers, factor = synthesizer.draw(batch)
-        visible = _visible_layer(synthesizer, layers)
-        displacement = _visible_displacement(synthesizer, layers, visible)
+        seen, renderer = layers.trimmed(), synthesizer.renderer
+        moves = [each[1].flatten() for each in (seen.background_motion, seen.object_motion)]
+        rest, moved = ([same_in_all_rows(gain * each) for each in moves] for gain in (0.0, 1.0))
+        visible, displacement = renderer.visible(
+            renderer.coefficients(seen), seen, *zip(rest, moved, strict=True)
+        )
+        displacement = displacement.permute(0, 2, 3, 1)
         at_centre = synthesizer.motion_at_centres(layers)
     b, k = layers.objects.shape[:2]
     size = synthesizer.geometry
@@ -82,7 +86,7 @@ def ground_truth(synthesizer: Synthesizer, batch: dict[str, Tensor]) -> list[Sam
     moves, gains = at_centre.cpu().tolist(), factor.cpu().tolist()
     present = (layers.objects[:, :, 3].amax(dim=(-2, -1)) > 0).cpu().tolist()
     parameters = torch.cat((layers.background_motion[0][:, None], layers.object_motion[0]), dim=1)
-    movers = _movers(synthesizer.motion, parameters.flatten(0, 1))
+    movers = motion_names(synthesizer.motion, parameters.flatten(0, 1))
     samples = []
     for i, gain in enumerate(gains):
         order = [label for label in range(1, k + 1) if present[i][label - 1]] + [BACKGROUND]
@@ -105,50 +109,7 @@ def ground_truth(synthesizer: Synthesizer, batch: dict[str, Tensor]) -> list[Sam
     return samples
 
 
-def _visible_layer(synthesizer: Synthesizer, layers: Layers) -> Tensor:
-    """Return (B, H, W) uint8: the label of the layer that is seen at each pixel of the reference frame."""
-    size, kernel = synthesizer.geometry, synthesizer.renderer.kernel
-    b, k, _, patch, _ = layers.objects.shape
-    device = layers.objects.device
-    if k == 0:
-        return torch.zeros(b, size.height, size.width, dtype=torch.uint8, device=device)
-    place = layers.centres.flatten(0, 1) - (patch - 1) / 2
-    operators = []
-    for length, start in ((size.height, place[:, 1:]), (size.width, place[:, :1])):
-        positions = torch.arange(length, device=device, dtype=torch.float32) - start
-        matrix = resampling_matrix(positions, patch, kernel, mirror=False)
-        prefilter = prefilter_matrix(patch, kernel, device)
-        operators.append(matrix if prefilter is None else matrix @ prefilter)
-    alpha = resample_separable(layers.objects[:, :, 3].reshape(b * k, 1, patch, patch), *operators)
-    # The frontmost object has the highest rank; 0 is none.
-    rank = torch.arange(k, 0, -1, device=device).view(1, k, 1, 1)
-    front = (rank * (alpha.view(b, k, size.height, size.width) > 0.5)).amax(dim=1)
-    return torch.where(front > 0, k + 1 - front, BACKGROUND).to(torch.uint8)
-
-
-def _visible_displacement(synthesizer: Synthesizer, layers: Layers, visible: Tensor) -> Tensor:
-    """Return (B, H, W, 2) the displacement of what is seen at each pixel of the reference frame."""
-    b, height, width = visible.shape
-    y = torch.arange(height, device=visible.device, dtype=torch.float32)
-    x = torch.arange(width, device=visible.device, dtype=torch.float32)
-    pixels = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1).reshape(1, -1, 2)
-    labels = visible.flatten(1)[..., None]
-
-    def field(centre: Tensor, parameters: Tensor, amplitude: Tensor) -> Tensor:
-        return synthesizer.motion.displacement(pixels - centre, parameters, amplitude[:, None, None])
-
-    middle = (pixels[:, :1] + pixels[:, -1:]) / 2
-    parameters, amplitude = layers.background_motion
-    shown = field(middle.expand(b, 1, 2), parameters, amplitude).expand(b, height * width, 2)
-    parameters, amplitude = layers.object_motion
-    # One at a time: the fields of all layers at all pixels would fill the memory.
-    for k in range(layers.objects.shape[1]):
-        own = field(layers.centres[:, k, None], parameters[:, k], amplitude[:, k])
-        shown = torch.where(labels == k + 1, own, shown)
-    return shown.view(b, height, width, 2)
-
-
-def _movers(motion: MotionGenerator, parameters: Tensor) -> list[tuple[str, bool]]:
+def motion_names(motion: MotionGenerator, parameters: Tensor) -> list[tuple[str, bool]]:
     """Return the name of the generator that moves each layer, and whether it is a translation."""
     if isinstance(motion, Mixture):
         chosen = motion.choice(parameters).cpu().tolist()
