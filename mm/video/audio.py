@@ -1,22 +1,32 @@
-"""Copying a clip's audio, packet by packet and undecoded, beside new frames."""
+"""Copying a clip's audio and subtitles, packet by packet and undecoded, beside new frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+from av.container import InputContainer
 from av.packet import Packet
+
+from mm.video.timing import Timeline
+
+
+def companions(container: InputContainer) -> tuple[Any, ...]:
+    """Return a file's audio and subtitle streams of known codecs."""
+    streams = (*container.streams.audio, *container.streams.subtitles)
+    return tuple(stream for stream in streams if stream.codec_context is not None)
 
 
 class AudioCopy:
-    """The audio packets of a file, handed out as far as the frames have come.
+    """The audio and subtitle packets of a file, handed out as far as the frames have come.
 
     The file is opened a second time, so that audio is read when it is needed rather than held.
 
     Args:
-        path: a file with audio.
+        path: a file with audio or subtitles.
         first_time: when the first kept frame is shown, in seconds of the file's clock; audio is shifted with
             it.
         cut_start: True if frames were left out at the start; packets that lie before the first frame are then
@@ -28,8 +38,8 @@ class AudioCopy:
     def __init__(
         self, path: Path, first_time: Fraction, *, cut_start: bool = False, cut_end: bool = False
     ) -> None:
-        self._container = av.open(str(path.absolute()))
-        self.streams = tuple(self._container.streams.audio)
+        self._container = av.open(str(path.absolute()), metadata_errors="replace")
+        self.streams = companions(self._container)
         self._ticks = [stream.time_base or Fraction(1, av.time_base) for stream in self.streams]
         self._first_time = first_time
         self._cut_start = cut_start
@@ -54,6 +64,7 @@ class AudioCopy:
         if not self.streams:
             return
         index_of = {stream.index: number for number, stream in enumerate(self.streams)}
+        timelines: dict[int, Timeline] = {}
         shifts = [round(self._first_time / tick) for tick in self._ticks]
         demuxed = self._container.demux(self.streams)
         while True:
@@ -66,8 +77,11 @@ class AudioCopy:
             if packet.dts is None:
                 continue  # The empty packet that flushes a decoder.
             number = index_of[packet.stream.index]
-            packet.dts -= shifts[number]
-            packet.pts = packet.dts if packet.pts is None else packet.pts - shifts[number]
+            # The stamps of joined files start again; muxers take only those that increase.
+            timeline = timelines.setdefault(number, Timeline(max(1, packet.duration or 1)))
+            shift = timeline.mend(packet.dts) - packet.dts - shifts[number]
+            packet.pts = (packet.dts if packet.pts is None else packet.pts) + shift
+            packet.dts += shift
             if self._cut_start and packet.dts + (packet.duration or 0) / 2 < 0:
                 continue
             yield number, packet

@@ -36,7 +36,7 @@ class ClipInfo:
             what is handed out.
         sample_aspect: width of a pixel over its height.
         codec: the video codec's name.
-        audio: names of the audio streams' codecs.
+        companions: names of the audio and subtitle streams' codecs.
         is_folder: True for images, which have no times.
         field_order: of interlaced frames "tff" or "bff" (top or bottom field first); "" of progressive ones.
         tags: title, artist and the like.
@@ -57,7 +57,7 @@ class ClipInfo:
     rotation: int = 0
     sample_aspect: Fraction = Fraction(1)
     codec: str = ""
-    audio: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
     is_folder: bool = False
     field_order: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)

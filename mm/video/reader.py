@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from mm.errors import ClipWarning, InputError
-from mm.video.audio import AudioCopy
+from mm.video.audio import AudioCopy, companions
 from mm.video.colour import RGB, UNSPECIFIED, Colour, guess_matrix
 from mm.video.images import DEFAULT_FOLDER_RATE, ImageFolder, has_no_rate
 from mm.video.info import Chunk, ClipInfo, checked_span
@@ -103,8 +103,8 @@ class VideoClip:
         return self._first.pts * self.info.time_base
 
     def audio(self) -> AudioCopy | None:
-        """The audio beside the frames handed out, for a writer to copy; None if the clip has none."""
-        if not self.info.audio:
+        """The audio and subtitles beside the frames handed out, for a writer to copy; None without any."""
+        if not self.info.companions:
             return None
         return AudioCopy(self.path, self.first_time, cut_start=self._start > 0, cut_end=self._end is not None)
 
@@ -316,10 +316,7 @@ class VideoClip:
             rotation=orientation.degrees,
             sample_aspect=1 / aspect if orientation.transpose else aspect,
             codec=stream.codec_context.name,
-            audio=tuple(
-                audio.codec_context.name if audio.codec_context else "unknown"
-                for audio in self._container.streams.audio
-            ),
+            companions=tuple(other.codec_context.name for other in companions(self._container)),
             field_order=_field_order(frame, stream),
             tags={key: text for key, text in self._container.metadata.items() if key not in _MUXERS_TAGS},
             left_out=_left_out(frame),

@@ -265,8 +265,8 @@ class TestWholeOrNotAtAll:
 
 class TestUnusable:
     def test_suffix(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"'\.gif' is none of \.mp4"):
-            create_clip(tmp_path / "out.gif", (32, 32))
+        with pytest.raises(InputError, match=r"'\.wmv' is none of \.mp4"):
+            create_clip(tmp_path / "out.wmv", (32, 32))
 
     def test_lossless_mp4(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"name the output \.mkv"):
@@ -336,11 +336,11 @@ class TestAudio:
     def test_is_copied_packet_for_packet(self, sound_clip: Path, tmp_path: Path, suffix: str) -> None:
         target = tmp_path / f"out{suffix}"
         self.copy(sound_clip, target)
-        assert self.packets(target) == self.packets(sound_clip)
+        # Matroska has no negative times: the packet in which the codec runs in is left out.
+        kept = self.packets(sound_clip)[suffix == ".mkv" :]
+        assert self.packets(target) == kept
         before, after = self.times(sound_clip), self.times(target)
-        assert after[1] - after[0] == pytest.approx(before[1] - before[0], abs=0.002)
-        # Matroska has no negative times: the run-in of the audio moves both by its length.
-        assert after[0] == pytest.approx(before[0], abs=0.022 if suffix == ".mkv" else 0.001)
+        assert after == pytest.approx(before, abs=0.002)
 
     @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
     def test_stays_with_the_picture_where_the_clip_is_cut(
