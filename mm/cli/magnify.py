@@ -17,19 +17,18 @@ from mm.methods.parameters import split
 from mm.plugins import load_plugins
 from mm.registry import methods
 from mm.temporal import FILTERS
-from mm.video.writer import DEFAULT_CRF
+from mm.video.containers import X264_PRESETS
+from mm.video.writer import DEFAULT_CRF, DEFAULT_PRESET
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument(
-        "input", type=Path, metavar="IN", help="a video, or a folder of PNG, TIFF or JPEG images"
-    )
+    parser.add_argument("input", type=Path, metavar="IN", help="a video, a folder of images, or a TIFF stack")
     parser.add_argument(
         "output",
         type=output,
         metavar="OUT",
-        help="a video (.mp4, .m4v, .mov, .mkv); no suffix: a folder of PNG images",
+        help="a video (.mp4, .m4v, .mov, .mkv, .webm, .avi, .gif); no suffix: a folder of PNG images",
     )
     what = parser.add_argument_group("what is magnified")
     # No defaults where a preset may have a value: what is None was not given.
@@ -66,6 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="length of the fir filter in frames; if not given, the band decides",
+    )
+    what.add_argument(
+        "--depth",
+        type=int,
+        metavar="BITS",
+        help="bits of a sample of images that keep fewer in 16, such as 12 of many cameras",
     )
     what.add_argument("--start", type=float, metavar="S", help="begin at this time of playback, seconds")
     what.add_argument("--end", type=float, metavar="S", help="stop before this time of playback, seconds")
@@ -108,6 +113,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument(
         "--crf", type=float, default=DEFAULT_CRF, help="quality of H.264, 0 to 51, lower is better"
     )
+    out.add_argument(
+        "--x264-preset",
+        choices=X264_PRESETS,
+        default=DEFAULT_PRESET,
+        help=f"speed of H.264's encoder, slower ones make smaller files (default: {DEFAULT_PRESET})",
+    )
     out.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
 
 
@@ -140,6 +151,8 @@ def run(args: argparse.Namespace) -> None:
             roi=None if args.roi is None else _region(args.roi),
             lossless=args.lossless,
             crf=args.crf,
+            x264_preset=args.x264_preset,
+            depth=args.depth,
             batch=args.batch,
             cuts=not args.ignore_cuts,
             progress=not args.quiet and sys.stdout.isatty(),
@@ -159,7 +172,7 @@ def summary(report: clip.ClipReport) -> list[str]:
     """The lines that end the command."""
     width, height = report.size
     lines = [
-        f"{report.target}: {report.frames} frames of {width}×{height} px at {report.rate:.4g} a second",
+        f"{report.target}: {report.frames} frames of {width}×{height} px at {report.rate:.6g} a second",
         report.method,
         f"{report.seconds:.1f} s, {rate(report.speed)}",
     ]

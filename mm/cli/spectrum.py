@@ -104,13 +104,13 @@ def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum
     whose frequency the clip is long enough to tell."""
     seconds = found.frames / motion.fps
     lines = [
-        f"{args.input}: {found.frames} frames at {motion.fps:.4g} a second, {seconds:.3g} s; "
+        f"{args.input}: {found.frames} frames at {motion.fps:.6g} a second, {seconds:.3g} s; "
         f"frequencies up to {motion.fps / 2:.4g} Hz, told apart if {2 * found.resolution:.2g} Hz apart"
     ]
     if args.fps is None:
         lines.append(
             "frequencies assume that the clip was captured at its playback rate, "
-            f"{motion.playback:.4g} frames a second; for a high-speed clip give --fps"
+            f"{motion.playback:.6g} frames a second; for a high-speed clip give --fps"
         )
     lines.append(
         "px are amplitudes, half of peak to peak; directions are counted from x toward y, clockwise on screen"
@@ -204,7 +204,7 @@ def draw(motion: BlockMotion, found: MotionSpectrum, name: str, out: Path) -> No
         )
     axis.set_yscale("log")
     axis.margins(x=0.01, y=0.12)
-    axis.set_xlabel(f"frequency / Hz, at {motion.fps:.4g} frames a second")
+    axis.set_xlabel(f"frequency / Hz, at {motion.fps:.6g} frames a second")
     axis.set_ylabel("amplitude / px")
     axis.set_title(f"{name}: " + ("motion" if peaks else "no motion above the noise"), fontsize=10)
     axis.grid(alpha=0.3)

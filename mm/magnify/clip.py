@@ -31,7 +31,7 @@ from mm.video.images import has_no_rate
 from mm.video.info import ClipInfo
 from mm.video.reader import open_clip
 from mm.video.threads import behind
-from mm.video.writer import DEFAULT_CRF, check_output, create_clip
+from mm.video.writer import DEFAULT_CRF, DEFAULT_PRESET, check_output, create_clip
 
 # Pixels that go through the network at once. On a CPU larger batches gain nothing and cost memory.
 _BATCH_PIXELS = {"cpu": 2**20, "cuda": 2**23}
@@ -105,6 +105,8 @@ def magnify(
     roi: Region | None = None,
     lossless: bool = False,
     crf: float = DEFAULT_CRF,
+    x264_preset: str = DEFAULT_PRESET,
+    depth: int | None = None,
     batch: int | None = None,
     cuts: bool = True,
     progress: bool = False,
@@ -116,9 +118,9 @@ def magnify(
     is complete, or not at all.
 
     Args:
-        source: a video file, or a folder of PNG, TIFF or JPEG images.
-        target: a video file (.mp4, .m4v, .mov, .mkv), or a name without a suffix for a new folder of PNG
-            images.
+        source: a video file, a folder of images, or a TIFF stack.
+        target: a video file (.mp4, .m4v, .mov, .mkv, .webm, .avi, .gif), or a name without a suffix for a
+            new folder of PNG images.
         factor: total gain of the displacement, at least 0; 1 leaves it as it is. None, as for all that a
             preset can hold: what the preset says, or 10 without one.
         mode: "static" (motion against the first frame), "dynamic" (against the frame before) or "temporal"
@@ -146,6 +148,8 @@ def magnify(
             kept as it is, and the region's border is blended in.
         lossless: write FFV1 (.mkv) instead of H.264.
         crf: quality of H.264, 0 to 51; lower is better.
+        x264_preset: speed of H.264's encoder, one of :data:`mm.video.containers.X264_PRESETS`.
+        depth: bits of a sample of images that keep fewer than 16 bits in 16.
         batch: frames to work on at once; chosen by their size if None.
         cuts: look for cuts; False takes the whole clip for one shot.
         progress: show a progress bar.
@@ -183,7 +187,7 @@ def magnify(
     needs_rate = (settings.low, settings.high) != (None, None)
     if has_no_rate(source) and fps is None and needs_rate:
         raise InputError(f"{source} holds images, which have no frame rate; give it with --fps")
-    with open_clip(source, start=start, end=end, folder_rate=fps) as clip:
+    with open_clip(source, start=start, end=end, folder_rate=fps, depth=depth) as clip:
         check_output(target, lossless=lossless)
         framing = Framing.of(clip.info, scale, roi, side_by_side)
         rate = float(clip.info.rate) if fps is None else fps
@@ -204,7 +208,7 @@ def magnify(
             settings.check_length(frames, magnifier.min_frames, rate, source)
         if band is not None:
             check_memory(magnifier, framing, frames, band, place)
-        shots = Shots(source, magnifier.min_frames, band, start, end, fps) if cuts else None
+        shots = Shots(clip, magnifier.min_frames, band) if cuts else None
         watch = None
         if magnifier.trained_reach is not None:
             watch = MotionMonitor(str(source), settings.factor, magnifier.trained_reach, settings.mode, band)
@@ -212,7 +216,15 @@ def magnify(
         if on_start is not None:
             on_start(settings)
         begun = time.perf_counter()
-        made = create_clip(target, framing.output, clip.info, crf=crf, lossless=lossless, audio=clip.audio())
+        made = create_clip(
+            target,
+            framing.output,
+            clip.info,
+            crf=crf,
+            lossless=lossless,
+            audio=clip.audio(),
+            x264_preset=x264_preset,
+        )
         with (
             made as writer,
             behind(writer.write) as write,

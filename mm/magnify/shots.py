@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch import Tensor
 from mm.errors import ClipWarning, InputError
 from mm.temporal import Band
 from mm.video.info import ClipInfo
-from mm.video.reader import Clip, open_clip
+from mm.video.reader import Clip
 
 # Of a clip with more cuts than this, not every one is told.
 _TOLD = 10
@@ -27,25 +26,15 @@ class Shots:
     """Counts the frames of each shot while a clip streams by.
 
     Args:
-        source: the clip.
+        clip: the clip, open.
         needed: frames that a shot must have for the method, see :attr:`mm.methods.Magnifier.min_frames`.
         band: the frequencies to magnify, None for all.
-        start, end, folder_rate: as the clip was opened with, see :func:`mm.video.open_clip`.
     """
 
-    def __init__(
-        self,
-        source: Path,
-        needed: int,
-        band: Band | None,
-        start: float | None,
-        end: float | None,
-        folder_rate: float | None,
-    ) -> None:
+    def __init__(self, clip: Clip, needed: int, band: Band | None) -> None:
         self.cuts: list[int] = []
         """Frame numbers, from 0, of the first frames after a cut."""
-        self._source, self._band = source, band
-        self._start, self._end, self._folder_rate = start, end, folder_rate
+        self._clip, self._source, self._band, self._start = clip, clip.path, band, clip.start
         self._needed = needed
         self._frames = self._length = self._longest = 0
         # The longest shot before this one; whether this one is refused, and how many are; the first refusal.
@@ -135,7 +124,7 @@ class Shots:
         # The right place first; from the beginning if a container's index has led astray.
         for begin in (self._shortly_before(wanted[0]), self._start):
             if left:
-                with self._opened(begin) as clip:
+                with self._clip.again(begin) as clip:
                     yield from _picked(clip, left, size)
         if left:
             raise InputError(
@@ -143,26 +132,19 @@ class Shots:
                 "cuts; copy it into a file that does not change, or go on across the cuts with --ignore-cuts"
             )
 
-    def _shortly_before(self, tick: int) -> float | None:
+    def _shortly_before(self, tick: int) -> float:
         assert self._first is not None
         assert self._info is not None
         # No earlier than this: the clip's first frame is not shown before ``start``.
-        seconds = (self._start or 0.0) + float((tick - self._first) * self._info.time_base)
-        begin = seconds - 1.5 / float(self._info.rate)
-        return begin if begin > (self._start or 0.0) else self._start
-
-    def _opened(self, start: float | None) -> Clip:
-        with warnings.catch_warnings():
-            # It was opened before, and has said what there is to say.
-            warnings.simplefilter("ignore")
-            return open_clip(self._source, start=start, end=self._end, folder_rate=self._folder_rate)
+        seconds = self._start + float((tick - self._first) * self._info.time_base)
+        return max(self._start, seconds - 1.5 / float(self._info.rate))
 
     def _tell_cut(self, tick: int) -> None:
         if len(self.cuts) > _TOLD:
             return
         assert self._first is not None
         assert self._info is not None
-        seconds = (self._start or 0.0) + float((tick - self._first) * self._info.time_base)
+        seconds = self._start + float((tick - self._first) * self._info.time_base)
         more = "; further cuts are not told" if len(self.cuts) == _TOLD else ""
         warnings.warn(
             f"{self._source} has a cut before frame {self.cuts[-1]} ({seconds:.2f} s): magnification starts "

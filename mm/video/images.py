@@ -38,6 +38,7 @@ class ImageFolder:
         start: seconds at which to begin.
         end: seconds before which to stop.
         depth: bits of a sample of images that keep fewer than 16 bits in 16, such as 12 for many cameras.
+        quiet: whether to leave out warnings, of images that were read before.
 
     Raises:
         InputError: if the folder is missing or holds no image, or none between ``start`` and ``end``, or if
@@ -51,11 +52,15 @@ class ImageFolder:
         start: float | None = None,
         end: float | None = None,
         depth: int | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
         self.path = Path(path)
         begin, until = checked_span(start, end)
+        self._begin, self._until = begin, until
         names = list_images(self.path) if self.path.is_dir() else [self.path]
-        self._warn_of_gaps(names)
+        if not quiet:
+            self._warn_of_gaps(names)
         found = [(name, page) for name in names for page in range(_pages(name))]
         time_base = 1 / rate
         self._numbered = [
@@ -111,6 +116,16 @@ class ImageFolder:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def again(self, start: float) -> ImageFolder:
+        """Read the images once more from another time on, in seconds, without their warnings."""
+        depth = self.info.bit_depth
+        return ImageFolder(self.path, self.info.rate, start, self._until, depth, quiet=True)
+
+    @property
+    def start(self) -> float:
+        """Seconds at which the clip was asked to begin."""
+        return self._begin
 
     @property
     def first_time(self) -> Fraction:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,6 @@ import numpy as np
 from av import VideoFrame
 from av.sidedata.sidedata import Type
 from torch import Tensor
-
-from mm.errors import ClipWarning
 
 
 def _unknown_kind(cls: type[Type], value: object) -> Type:
@@ -54,10 +51,10 @@ class Orientation:
         return frames.flip(flips).contiguous() if flips or self.transpose else frames
 
 
-def orientation_of(frame: VideoFrame) -> Orientation:
+def orientation_of(frame: VideoFrame) -> Orientation | None:
     """Return the orientation that a decoded frame's display matrix asks for; upright if it has none.
 
-    A matrix that is not made of right angles and mirrors is left alone, with a warning.
+    None stands for a matrix that is not made of right angles and mirrors.
     """
     side_data: Any = frame.side_data
     data = side_data.get(Type.DISPLAYMATRIX)
@@ -69,11 +66,4 @@ def orientation_of(frame: VideoFrame) -> Orientation:
         return Orientation(False, mirror_x=a < 0, mirror_y=d < 0)
     if b and c and not a and not d:
         return Orientation(True, mirror_x=c < 0, mirror_y=b < 0)
-    if a or b or c or d:
-        warnings.warn(
-            "the clip asks to be shown at an angle that is not a multiple of 90°; "
-            "its frames are left as they are stored",
-            ClipWarning,
-            stacklevel=2,
-        )
-    return Orientation()
+    return None if a or b or c or d else Orientation()

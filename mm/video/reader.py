@@ -54,14 +54,17 @@ class VideoClip:
         path: the file.
         start: seconds of playback at which to begin.
         end: seconds of playback before which to stop.
+        quiet: whether to leave out warnings, of a file that was read before.
 
     Raises:
         InputError: if the file is missing, no video, has no frame between ``start`` and ``end``, or has
             colours that cannot be read.
     """
 
-    def __init__(self, path: str | Path, start: float | None = None, end: float | None = None) -> None:
-        self.path = Path(path)
+    def __init__(
+        self, path: str | Path, start: float | None = None, end: float | None = None, *, quiet: bool = False
+    ) -> None:
+        self.path, self._quiet = Path(path), quiet
         self._start, self._end = checked_span(start, end)
         if not self.path.is_file():
             raise InputError(f"there is no file {self.path}; check the path")
@@ -95,6 +98,15 @@ class VideoClip:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+
+    def again(self, start: float) -> VideoClip:
+        """Open the file once more from another time on, in seconds, without its warnings."""
+        return VideoClip(self.path, start, self._end, quiet=True)
+
+    @property
+    def start(self) -> float:
+        """Seconds of playback at which the clip was asked to begin."""
+        return self._start
 
     @property
     def first_time(self) -> Fraction:
@@ -282,7 +294,8 @@ class VideoClip:
             )
 
     def _warn(self, message: str) -> None:
-        warnings.warn(f"{self.path}: {message}", ClipWarning, stacklevel=3)
+        if not self._quiet:
+            warnings.warn(f"{self.path}: {message}", ClipWarning, stacklevel=3)
 
     def _when(self, stamps: Sequence[int | None]) -> str:
         times = [self._seconds(stamp) for stamp in stamps if stamp is not None]
@@ -293,6 +306,12 @@ class VideoClip:
             raise InputError(f"{self.path} has no frame that could be decoded; check that it plays")
         frame, stream, rate = first.frame, self._stream, _rate(self._stream)
         layout, orientation = describe(frame.format.name), orientation_of(frame)
+        if orientation is None:
+            orientation = Orientation()
+            self._warn(
+                "it asks to be shown at an angle that is not a multiple of 90°; "
+                "its frames are left as they are stored"
+            )
         width, height = frame.width, frame.height
         if orientation.transpose:
             width, height = height, width

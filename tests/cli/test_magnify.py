@@ -268,7 +268,7 @@ def test_never_imports_the_training_side(source: str, weights: str, tmp_path: Pa
         import sys
         from mm.cli import main
         code = main(["magnify", *sys.argv[1:]])
-        heavy = ("mm.training", "mm.data", "mm.synthesis", "mm.motion", "mm.evaluation", "lightning",
+        heavy = ("mm.training", "mm.data", "mm.synthesis", "mm.evaluation", "lightning",
                  "pytorch_lightning", "kornia", "albumentations", "wandb", "torchmetrics", "jsonargparse")
         print([name for name in sys.modules if name.startswith(heavy)])
         sys.exit(code)

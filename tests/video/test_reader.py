@@ -359,6 +359,7 @@ class TestUnusable:
 
 
 class TestFolder:
+    @pytest.mark.filterwarnings("ignore:.*frame numbers skip")
     def test_natural_order_and_hidden_files(self, tmp_path: Path) -> None:
         for number in (10, 2, 1):
             cv2.imwrite(str(tmp_path / f"frame{number}.png"), np.full((8, 10, 3), number, np.uint8))
