@@ -16,6 +16,10 @@ Anchor = Literal["a", "b"]
 Initialisation = Literal["linear-start", "he"]
 
 
+# More than any network needs; a configuration comes with a stranger's weights.
+MOST_CHANNELS, MOST_BLOCKS = 1024, 128
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Every choice in the three-part network; the defaults are the paper's network as this project trains it.
@@ -81,12 +85,13 @@ class NetworkConfig:
                 raise InputError(
                     f"network config: {field.name} must be of type {hint.__name__}, got {value!r}"
                 )
-        for name in ("stem_channels", "channels"):
-            if getattr(self, name) < 1:
-                raise InputError(f"network config: {name} must be at least 1, got {getattr(self, name)}")
-        for name in ("encoder_blocks", "texture_blocks", "shape_blocks", "decoder_blocks"):
-            if getattr(self, name) < 0:
-                raise InputError(f"network config: {name} must be at least 0, got {getattr(self, name)}")
+        limits = {"stem_channels": (1, MOST_CHANNELS), "channels": (1, MOST_CHANNELS)}
+        limits |= {f"{part}_blocks": (0, MOST_BLOCKS) for part in ("encoder", "texture", "shape", "decoder")}
+        for name, (least, most) in limits.items():
+            if not least <= getattr(self, name) <= most:
+                raise InputError(
+                    f"network config: {name} must be between {least} and {most}, got {getattr(self, name)}"
+                )
         # The shape of the smallest frame is 4 px wide, and reflection reaches at most 3 px into it.
         if self.manipulator_kernel not in (1, 3, 5, 7):
             raise InputError(

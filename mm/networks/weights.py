@@ -6,12 +6,14 @@ read with torch's ``weights_only``, which refuses a pickle that holds anything b
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import pickle
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ DEFAULT_WEIGHTS = "oh2018-mm"
 
 _SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 _SUFFIXES = (".safetensors", ".ckpt", ".npz")
+_MOST_UNPACKED = 8  # times the size of the file
+# Of a training; the shortest configuration that gives a usable network sees 88,000.
+_FEW_SAMPLES = 10_000
 
 
 def shipped() -> list[str]:
@@ -54,13 +59,43 @@ def load(source: str | Path | None = None, device: str | torch.device = "cpu") -
     """
     target = choose_device(device)
     path = _find(source)
-    if path.suffix == ".npz":
-        network: ThreePartNetwork = load_released(path)
-    elif path.suffix == ".ckpt":
-        network = _load_checkpoint(path)
-    else:
-        network = _load_safetensors(path)
+    readers = {".npz": load_released, ".ckpt": _load_checkpoint, ".safetensors": _load_safetensors}
+    with _reading(path):
+        network: ThreePartNetwork = readers[path.suffix](path)
+    samples = network.card.get("samples_seen", _FEW_SAMPLES)
+    if samples < _FEW_SAMPLES:
+        warnings.warn(
+            f"{path.name} saw {samples:,} samples in training, and results are poor below some "
+            f"{_FEW_SAMPLES:,}; train longer, or leave the choice of weights out for the shipped ones",
+            stacklevel=2,
+        )
     return network.to(target).eval()
+
+
+@contextlib.contextmanager
+def _reading(path: Path, *others: type[Exception]) -> Iterator[None]:
+    """Refuse in one line what a damaged or hostile file makes of its reader, or would make of the memory."""
+    # Inside, only zip files can be compressed; what this project writes is not.
+    if zipfile.is_zipfile(path):
+        _check_unpacked(path, sum(member.file_size for member in zipfile.ZipFile(path).infolist()))
+    try:
+        yield
+    except (InputError, *others):
+        raise
+    # Readers of three formats, which raise anything: of recursion, of missing codecs, of types.
+    except Exception as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise InputError(
+            f"{path} cannot be read as weights: {type(error).__name__}: {said}; ask for another copy"
+        ) from error
+
+
+def _check_unpacked(path: Path, unpacked: int) -> None:
+    size = path.stat().st_size
+    if unpacked > _MOST_UNPACKED * size:
+        raise InputError(
+            f"{path} is refused: its {size:,} bytes unpack to {unpacked:,}; ask for another copy"
+        )
 
 
 def digest(network: ThreePartNetwork) -> str:
@@ -111,10 +146,9 @@ def save(network: ThreePartNetwork, path: str | Path, card: Mapping[str, Any]) -
             new_card.write_text(text + "\n", encoding="utf-8")
             # safetensors makes files that only their owner may read; others have the user's own mode.
             new_weights.chmod(new_card.stat().st_mode)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except SafetensorError as error:
         raise InputError(
-            f"cannot save {path}: {reason}; name a folder that you may write to, on a disk with room"
+            f"cannot write {path}: {error}; name a folder that you may write to, on a disk with room"
         ) from error
 
 
@@ -145,21 +179,26 @@ def _find(source: str | Path | None) -> Path:
 
 
 def _load_safetensors(path: Path) -> ThreePartNetwork:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file that can be read: {error}") from error
+    with safe_open(path, framework="pt", device="cpu") as file:
+        metadata = file.metadata() or {}
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     if "network_config" not in metadata:
         raise InputError(f"{path} holds no network_config in its metadata: it was not saved by this project")
-    try:
-        config, card = json.loads(metadata["network_config"]), json.loads(metadata.get("card", "{}"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} has metadata that is no JSON: {error}") from error
+    config, card = json.loads(metadata["network_config"]), json.loads(metadata.get("card", "{}"))
     network = _with_state(config, state, path)
-    network.card = card
+    network.card = _checked_card(card, path)
     return network
+
+
+def _checked_card(card: Any, path: Path) -> dict[str, Any]:
+    """Return a card whose values that a command reckons with are numbers."""
+    if not isinstance(card, dict):
+        raise InputError(f"{path} has a card that is no dictionary; ask for another copy")
+    for name in ("max_magnified_motion", "samples_seen"):
+        value = card.get(name, 1)
+        if type(value) not in (int, float) or not 0 <= value <= 1e18:
+            raise InputError(f"{path}: {name} of the card must be a number of at least 0, got {value!r:.40}")
+    return card
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -175,15 +214,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} is refused: it is no checkpoint as torch writes it, or is cut off; nothing was executed"
         )
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with _reading(path, pickle.UnpicklingError):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} is refused: it holds more than tensors and plain values, and reading it could run code; "
             "nothing was executed. Ask for a .safetensors file"
-        ) from error
-    except RuntimeError as error:
-        raise InputError(
-            f"{path} is not a checkpoint that can be read: {str(error).splitlines()[0]}"
         ) from error
     hyper = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     config = hyper.get("network_config") if isinstance(hyper, dict) else None
@@ -198,18 +234,25 @@ def _load_checkpoint(path: Path) -> ThreePartNetwork:
     for prefix in ("ema.", "network."):
         part = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         if part:
-            return _with_state(config, part, path)
+            network = _with_state(config, part, path)
+            training = checkpoint.get("training") or {}
+            seen = {"samples_seen": training["samples_seen"]} if "samples_seen" in training else {}
+            network.card = _checked_card(seen, path)
+            return network
     raise InputError(f"{path} holds no network: none of its tensors is called network.…")
 
 
 def _with_state(config: Any, state: Mapping[str, Tensor], path: Path) -> ThreePartNetwork:
     if not isinstance(config, dict):
-        raise InputError(f"{path} has a network_config that is no dictionary: {config!r}")
+        raise InputError(f"{path} has a network_config that is no dictionary: {config!r:.40}")
+    # A tensor of a checkpoint may repeat one number.
+    _check_unpacked(path, sum(value.numel() * value.element_size() for value in state.values()))
     try:
-        network = build(config)
+        # Without memory for its tensors, until the file is known to hold as many.
+        with torch.device("meta"):
+            expected = build(config).state_dict()
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    expected = network.state_dict()
     for name, tensor in expected.items():
         if name not in state:
             raise InputError(f"{path} holds weights of another architecture: it has no {name}")
@@ -225,5 +268,6 @@ def _with_state(config: Any, state: Mapping[str, Tensor], path: Path) -> ThreePa
     for name in state:
         if name not in expected:
             raise InputError(f"{path} holds weights of another architecture: the network has no {name}")
+    network = build(config)
     network.load_state_dict(state)
     return network

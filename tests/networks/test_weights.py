@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -79,7 +81,7 @@ def test_a_failed_save_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(weights, "save_file", full)
-    with pytest.raises(InputError, match=r"cannot save .*mine\.safetensors: No space left on device"):
+    with pytest.raises(InputError, match=r"cannot write .*mine\.safetensors: there is no room"):
         weights.save(MagnificationNetwork(SMALL), path, {})
     assert path.read_bytes() == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine.json", "mine.safetensors"]
@@ -259,3 +261,119 @@ def test_devices(small: MagnificationNetwork, tmp_path: Path) -> None:
         mm.load(path, device="cuda:99")
     with pytest.raises(InputError, match="'warp'"):
         mm.load(path, device="warp")
+
+
+def deep(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+def encrypted(path: Path) -> None:
+    """An archive whose members are said to be encrypted."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("ynet_3frames__encoder__enc_conv1_c__Conv__weights.npy", b"x" * 100)
+    data = bytearray(path.read_bytes())
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+
+
+def bomb(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.npy", bytes(64 << 20))
+
+
+def with_config(**values: object) -> Callable[[Path], None]:
+    """A safetensors file whose network is said to be another."""
+
+    def write(path: Path) -> None:
+        state = {name: value.contiguous() for name, value in MagnificationNetwork(SMALL).state_dict().items()}
+        save_file(state, path, metadata={"network_config": json.dumps(asdict(SMALL) | values)})
+
+    return write
+
+
+def with_metadata(**metadata: str) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        state = {name: value.contiguous() for name, value in MagnificationNetwork(SMALL).state_dict().items()}
+        save_file(state, path, metadata={"network_config": json.dumps(asdict(SMALL))} | metadata)
+
+    return write
+
+
+def with_kind(kind: torch.dtype) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        state = {name: value.to(kind) for name, value in MagnificationNetwork(SMALL).state_dict().items()}
+        save_file(state, path, metadata={"network_config": json.dumps(asdict(SMALL))})
+
+    return write
+
+
+def with_state(state: object) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        torch.save({"state_dict": state, "hyper_parameters": {"network_config": asdict(SMALL)}}, path)
+
+    return write
+
+
+def repeated(path: Path) -> None:
+    """A checkpoint of a few kilobytes whose tensors are those of 1,024 channels: one number, repeated."""
+    config = NetworkConfig(stem_channels=1024, channels=1024)
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in MagnificationNetwork(config).state_dict().items()}
+    state = {f"network.{name}": torch.zeros(1).expand(shape) for name, shape in shapes.items()}
+    torch.save({"state_dict": state, "hyper_parameters": {"network_config": asdict(config)}}, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.npz", encrypted),
+        ("a.npz", bomb),
+        ("a.ckpt", bomb),
+        ("a.ckpt", repeated),
+        ("a.ckpt", with_state({1: torch.ones(1)})),
+        ("a.ckpt", with_state({"network.encoder.conv1.weight": 5})),
+        ("a.ckpt", with_state({f"network.{name}": None for name in ("a", "b")})),
+        ("a.safetensors", with_config(channels="8")),
+        ("a.safetensors", with_config(channels=-1)),
+        ("a.safetensors", with_config(channels=10**30)),
+        ("a.safetensors", with_config(channels=1024, decoder_blocks=128, encoder_blocks=128)),
+        ("a.safetensors", with_config(decoder_blocks=10**6)),
+        ("a.safetensors", with_config(architecture="splatting")),
+        ("a.safetensors", with_config(architecture=["splatting"])),
+        ("a.safetensors", with_config(bias=None)),
+        ("a.safetensors", with_metadata(network_config=deep(100_000))),
+        ("a.safetensors", with_metadata(network_config="9" * 10_000)),
+        ("a.safetensors", with_metadata(card=deep(100_000))),
+        ("a.safetensors", with_metadata(card="[]")),
+        ("a.safetensors", with_metadata(card='{"max_magnified_motion": "abc"}')),
+        ("a.safetensors", with_metadata(card='{"max_magnified_motion": NaN}')),
+        ("a.safetensors", with_metadata(card='{"samples_seen": [1]}')),
+        ("a.safetensors", with_kind(torch.float8_e4m3fn)),
+    ],
+)
+def test_a_hostile_file_is_one_line_and_takes_no_memory(
+    name: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=name) as refusal:
+        mm.load(tmp_path / name)
+    assert len(str(refusal.value)) < 500
+    assert "\n" not in str(refusal.value)
+    # In kB; the files are of some kB, or 64 kB packed.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_weights_of_half_the_bits_are_read(small: MagnificationNetwork, tmp_path: Path) -> None:
+    with_kind(torch.float16)(tmp_path / "a.safetensors")
+    assert all(value.dtype == torch.float32 for value in mm.load(tmp_path / "a.safetensors").parameters())
+
+
+def test_weights_of_a_toy_are_said_to_be(small: MagnificationNetwork, tmp_path: Path) -> None:
+    weights.save(small, tmp_path / "toy.safetensors", {"samples_seen": 12})
+    with pytest.warns(UserWarning, match=r"toy\.safetensors saw 12 samples"):
+        mm.load(tmp_path / "toy.safetensors")
+    torch.save(checkpoint(small, training={"samples_seen": 16}), tmp_path / "toy.ckpt")
+    with pytest.warns(UserWarning, match=r"toy\.ckpt saw 16 samples"):
+        mm.load(tmp_path / "toy.ckpt")

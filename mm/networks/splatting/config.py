@@ -7,9 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from mm.errors import InputError, check_fields
-
-# The largest width and number of blocks that a configuration may ask for.
-_MOST = 1024
+from mm.networks.config import MOST_BLOCKS, MOST_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,10 @@ class SplattingConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             for each in value:
-                least = 0 if field.name == "filling_blocks" else 1
-                if type(each) is not int or not least <= each <= _MOST:
+                least, most = (0, MOST_BLOCKS) if field.name == "filling_blocks" else (1, MOST_CHANNELS)
+                if type(each) is not int or not least <= each <= most:
                     raise InputError(
-                        f"network config: {field.name} must be whole numbers between {least} and {_MOST}, "
+                        f"network config: {field.name} must be whole numbers between {least} and {most}, "
                         f"got {value!r}"
                     )
 
