@@ -73,14 +73,14 @@ def load(source: str | Path | None = None, device: str | torch.device = "cpu") -
 
 
 @contextlib.contextmanager
-def _reading(path: Path, *others: type[Exception]) -> Iterator[None]:
+def _reading(path: Path, but: type[Exception] = InputError) -> Iterator[None]:
     """Refuse in one line what a damaged or hostile file makes of its reader, or would make of the memory."""
     # Inside, only zip files can be compressed; what this project writes is not.
     if zipfile.is_zipfile(path):
         _check_unpacked(path, sum(member.file_size for member in zipfile.ZipFile(path).infolist()))
     try:
         yield
-    except (InputError, *others):
+    except (InputError, but):
         raise
     # Readers of three formats, which raise anything: of recursion, of missing codecs, of types.
     except Exception as error:
