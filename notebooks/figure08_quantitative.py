@@ -23,12 +23,15 @@ import torch
 from common import Report, networks
 from torch import Tensor
 
-from mm.evaluation import noise, random_texture, soft_mask, subpixel
-from mm.evaluation.comparison import Conditions, Row, compare
-from mm.evaluation.candidates import BASELINE, Candidate, Filtered, Network, candidates
-from mm.evaluation.scene_spec import Pictures
+from mm.evaluation import random_texture, soft_mask
+from mm.evaluation.candidates import BASELINE, candidates, learned
 from mm.evaluation.figures import draw_figure8
+from mm.evaluation.noise import Noise
 from mm.evaluation.protocol import NOISE_CASES
+from mm.evaluation.runner import Conditions
+from mm.evaluation.scene_spec import Pictures
+from mm.evaluation.subpixel import Subpixel
+from mm.evaluation.tables import Row
 
 SIZE, SCENES = (96, 96), 1  # px
 everything = os.environ.get("MM_LEVELS") == "all"
@@ -38,9 +41,9 @@ NOISES = None if everything else (0.1, 1.0, 10.0)
 report = Report("figure08", "quantitative: sub-pixel motion and noise")
 device = torch.device("cpu")
 # The input itself, which shows what doing nothing scores, and the phase-based method.
-methods: list[Candidate | Filtered] = [
+methods = [
     *candidates(["phase"], device, clips=True),
-    *(Network(name, network) for name, network in networks().items()),
+    *(learned(name, network, device) for name, network in networks().items()),
 ]
 
 # %% [markdown]
@@ -66,14 +69,8 @@ def cutout(seed: int, index: int, number: int) -> Tensor:
 
 pictures = Pictures(photograph, cutout)
 rows: list[Row] = []
-for test, name, values in ((subpixel, "subpixel", MOTIONS), (noise, "noise", NOISES)):
-    rows += compare(
-        name,
-        test.levels(values),
-        lambda index, test=test: test.scene(pictures, *SIZE, 2, index),
-        methods,
-        Conditions(SCENES, seed=2, renderers=("fourier",), device=device),
-    )
+for test in (Subpixel(pictures, SIZE, MOTIONS, gain=False), Noise(pictures, SIZE, NOISES)):
+    rows += test.rows(test.run(methods, Conditions(SCENES, seed=2, renderers=("fourier",), device=device)))
 
 # %% [markdown]
 # ## What comes out
@@ -102,7 +99,7 @@ for measurement, motion in (("subpixel", None), ("noise", small), ("noise", larg
         line = ", ".join(f"{level:g}: {value:.3f}" for level, value in scores(method.name, measurement, motion).items())
         print(f"  {measurement}{f' at {motion:g} px' if motion else ''}, {method.name}, by {what}: {line}")
 
-for network in (each.name for each in methods if isinstance(each, Network)):
+for network in (each.name for each in methods if each.network is not None):
     level, lead = least_lead(scores(network, "subpixel"), scores("phase", "subpixel"))
     least, most = min(scores(network, "subpixel")), max(scores(network, "subpixel"))
     report.judge(

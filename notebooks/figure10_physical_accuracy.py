@@ -21,10 +21,10 @@ from scipy.signal import butter, sosfiltfilt
 from torch import Tensor
 
 from mm.evaluation import random_texture, soft_mask
-from mm.evaluation.comparison import Conditions
-from mm.evaluation.candidates import Baseline, Network
+from mm.evaluation.candidates import Baseline, learned
+from mm.evaluation.physical import FPS, Physical
+from mm.evaluation.runner import Conditions
 from mm.evaluation.scene_spec import Pictures
-from mm.evaluation.physical import FPS, compare_physical
 
 FACTOR, FRAMES, SIZE = 10.0, 64, (96, 96)  # total gain; 2.1 s; px
 RECORDINGS = {"8 bits": 0.0, "8 bits and noise": 0.1}  # the protocol's noise factor: 0.1 is 1.1/255 at mid-grey
@@ -33,7 +33,8 @@ SETTLED = 8  # frames at either end in which the high-pass has seen too little
 SENSOR_NOISE, OFFSET = 0.01, 0.03  # of the acceleration's root mean square
 
 report, network = begin("figure10", "physical accuracy")
-methods = [Baseline(), Network("learned", network)]
+device = torch.device("cpu")
+methods = [Baseline(), learned("learned", network, device)]
 
 # %% [markdown]
 # ## The clip, and the motion in its magnified version
@@ -53,28 +54,23 @@ def cutout(seed: int, index: int, number: int) -> Tensor:
     return torch.cat([texture, soft_mask(torch.hypot(rows, columns) - 32).clamp(0, 1)[None]]).float()
 
 
-courses = {
-    (recording, found.method): found
+conditions = Conditions(1, seed=4, renderers=("fourier",), device=device)
+signals = {
+    (recording, place.method): scores[0]
     for recording, noise in RECORDINGS.items()
-    for found in compare_physical(
-        Pictures(photograph, cutout),
-        SIZE,
-        methods,
-        Conditions(1, seed=4, renderers=("fourier",), device=torch.device("cpu")),
-        factor=FACTOR,
-        noise=noise,
-        frames=FRAMES,
-    )
+    for place, scores in Physical(Pictures(photograph, cutout), SIZE, [FACTOR], noise=noise, frames=FRAMES)
+    .run(methods, conditions)
+    .items()
 }
 # The same in all of them.
-displacement = courses["8 bits", "input"].true / FACTOR
+displacement = signals["8 bits", "input"].true / FACTOR
 
 # %% [markdown]
 # ## The accelerometer
 #
 # Sampled with the frames, for simplicity: the second difference of the displacement. Integrated twice, the offset and the
 # noise become a drift that is larger than the motion; the high-pass, forward and backward so that it shifts nothing in
-# time, takes it out, and with it whatever of the motion is as slow. So both courses go through it.
+# time, takes it out, and with it whatever of the motion is as slow. So both signals go through it.
 
 # %%
 generator = torch.Generator().manual_seed(1)
@@ -109,7 +105,7 @@ print(f"integrated twice, the accelerometer is off by up to {drift:.1f} times th
 
 # %%
 def correlation(a: Tensor, b: Tensor) -> float:
-    """Return the correlation of two courses."""
+    """Return the correlation of two signals."""
     return float(torch.corrcoef(torch.stack([a, b]))[0, 1])
 
 
@@ -130,11 +126,11 @@ def size_of(a: Tensor, b: Tensor) -> float:
 
 inside = slice(SETTLED, -SETTLED)
 expected = FACTOR * accelerometer
-shown = {key: without_drift(each.measured) for key, each in courses.items()}
+shown = {key: without_drift(each.measured) for key, each in signals.items()}
 for recording in RECORDINGS:
     seen = shown[recording, "learned"]
     match, late, large = (measure(seen[inside], expected[inside]) for measure in (correlation, lag, size_of))
-    exact = courses[recording, "learned"]
+    exact = signals[recording, "learned"]
     source = f"rendered, {recording}"
     report.judge(
         source,
@@ -182,7 +178,7 @@ for axis in axes.flat:
     axis.grid(alpha=0.3)
 for axis in axes.flat[1:]:
     axis.set_ylabel("displacement / px", fontsize=9)
-report.save(figure, "courses")
+report.save(figure, "signals")
 plt.show()
 
 # %%

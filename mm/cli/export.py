@@ -136,7 +136,7 @@ def evaluation(folder: Path, digest: str, column: str | None = None) -> dict[str
             that a measurement lacks, or one that was measured with other weights.
     """
     from mm.evaluation.candidates import BASELINE
-    from mm.evaluation.comparison import read_csv
+    from mm.evaluation.tables import read_csv
 
     tables = [folder / f"{name}.csv" for name in MEASUREMENTS if (folder / f"{name}.csv").is_file()]
     if not tables:

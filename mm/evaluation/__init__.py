@@ -1,13 +1,12 @@
-"""What is true and what is measured: scenes with exact motion, and how a method's output compares with it.
+"""Scenes with exact motion, and measurements of methods against it.
 
 Public: :class:`Scene`, :class:`Layer`, :func:`random_scene`, :func:`random_displacements`,
 :func:`random_texture`, :func:`texture_from_image`, :func:`soft_mask`, :func:`layer`, :func:`record`;
 :func:`demo_clip`, :class:`DemoClip`, :func:`measure_vibration`, :class:`VibrationReport`.
 
-The paper's measurements are modules of their own, imported by whoever runs them: ``subpixel``, ``noise`` and
-``static`` (through ``comparison``), ``gain``, ``kernels``, ``physical``, and our ``frequency``. ``protocol``
-has the levels, ``scene_spec`` and ``renderers`` the scenes, ``candidates`` the methods, and ``figures`` the
-pictures.
+Each measurement is a module: ``subpixel``, ``noise``, ``static``, ``frame_gain``, ``frequency``, ``kernels``
+and ``physical``. ``runner`` has the one loop, ``protocol`` the levels, ``scene_spec`` and ``renderers`` the
+scenes, ``candidates`` the methods, ``tables`` and ``figures`` the results.
 """
 
 from mm.evaluation.scenes import (

@@ -1,17 +1,18 @@
-"""The methods that a measurement sets side by side.
+"""The candidates: methods that a measurement sets side by side.
 
-Most are a function of a pair of frames and a factor. A method of the registry may also be measured as the
-paper measures the phase-based one, with a temporal filter on a clip (:mod:`mm.evaluation.oscillation`).
+Each answers two questions: the magnified frame of a pair, and a whole magnified clip. A method of the
+registry may answer the first as the paper measures the phase-based one, with a temporal filter on a clip
+(:mod:`mm.evaluation.oscillation`).
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -25,32 +26,53 @@ from mm.networks.weights import load
 from mm.registry import methods
 from mm.temporal import Band
 
+if TYPE_CHECKING:
+    from mm.evaluation.pairs import Pair
+
 BASELINE = "input"
 LEARNED = "learned"
+CHUNK = 8  # frames pushed at once
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recorded clip and the question about it.
+
+    Attributes:
+        frames: (T, 3, H, W) float32 in [0, 1].
+        factor: the gain.
+        band: magnified in temporal mode; None measures motion from the first frame.
+    """
+
+    frames: Tensor
+    factor: float
+    band: Band | None = None
 
 
 class Candidate(Protocol):
-    """A method under measurement.
-
-    Attributes:
-        name: what tables and legends call it.
-    """
+    """A method under measurement."""
 
     @property
     def name(self) -> str:
-        """What tables and legends call it."""
+        """The name in tables and legends."""
         ...
 
-    def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
-        """Magnify the motion from ``a`` to ``b``.
+    @property
+    def network(self) -> ThreePartNetwork | None:
+        """The network, if it is the learned method."""
+        ...
 
-        Args:
-            a, b: (B, 3, H, W) float32 in [0, 1].
-            factor: (B,).
+    @property
+    def measured_on(self) -> str:
+        """What :meth:`magnify` works on, in words."""
+        ...
 
-        Returns:
-            (B, 3, H, W) float32 in [0, 1].
-        """
+    def magnify(self, pair: Pair) -> Tensor:
+        """Magnify the motion between two frames; return (B, 3, H, W) float32 in [0, 1]."""
+        ...
+
+    def stream(self, clip: Clip) -> Tensor:
+        """Magnify the motion in a clip; return (T, 3, H, W) float32 in [0, 1], on the CPU."""
         ...
 
 
@@ -59,176 +81,161 @@ class Baseline:
     """Does nothing: the moved frame as it is, "SSIM(input, truth)" of the paper's Figure 8."""
 
     name: str = BASELINE
+    network: ThreePartNetwork | None = None
+    measured_on: str = "two frames"
 
-    def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
+    def magnify(self, pair: Pair) -> Tensor:
         """See :class:`Candidate`."""
-        return b
+        return pair.b
+
+    def stream(self, clip: Clip) -> Tensor:
+        """See :class:`Candidate`."""
+        return clip.frames
 
 
 @dataclass(frozen=True)
-class Network:
-    """The learned method with some weights."""
-
-    name: str
-    network: ThreePartNetwork
-
-    def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
-        """See :class:`Candidate`."""
-        return self.network.magnify_pair(a, b, factor)
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A method of the registry, as it is on a clip of the two frames.
+class Method:
+    """A method behind its streaming interface; a pair is a clip of two frames.
 
     Attributes:
-        name: under which it is registered.
+        name: the column's.
         make: the registered callable.
         device: where it is to work.
+        network: the learned method's, already bound into ``make``.
     """
 
     name: str
     make: Callable[..., Any]
     device: torch.device
+    network: ThreePartNetwork | None = None
+    measured_on = "two frames"
 
-    def magnify(self, a: Tensor, b: Tensor, factor: Tensor) -> Tensor:
-        """See :class:`Candidate`."""
-        return torch.stack([self._pair(*pair) for pair in zip(a, b, factor.tolist(), strict=True)])
+    def build(self, factor: float, band: Band | None = None, **own: Any) -> Magnifier:
+        """Return the method at work: in temporal mode with a band, else against the first frame.
 
-    def build(self, factor: float) -> Magnifier:
-        """Return the method at work with this factor, motion being measured from the clip's first frame.
+        Args:
+            factor: the gain.
+            band: the frequencies to magnify.
+            **own: the method's own options.
 
         Raises:
-            InputError: for a method that compares no frames, such as acceleration, or cannot do without
-                options of its own.
+            InputError: for a method that cannot work so, or not without options of its own.
         """
-        shared = {"factor": factor, "mode": "static", "band": None, "device": self.device}
-        return _built(self.name, self.make, "against a reference frame", shared)
+        mode = "static" if band is None else "temporal"
+        shared = {"factor": factor, "mode": mode, "band": band, "device": self.device}
+        try:
+            return fill(self.make, self.name, shared, own)
+        except InputError as error:
+            raise _unfit(
+                self.name, "against a reference frame" if band is None else "on a clip", error
+            ) from error
 
-    def _pair(self, a: Tensor, b: Tensor, factor: float) -> Tensor:
-        magnifier = self.build(factor)
-        shown = torch.cat([magnifier.push(torch.stack([a, b])), magnifier.flush()])
-        if len(shown) != 2:
+    def trial(self) -> None:
+        """Set the method up once, so that it fails now or not at all.
+
+        Raises:
+            InputError: as :meth:`build`.
+        """
+        self.build(2.0)
+
+    def magnify(self, pair: Pair) -> Tensor:
+        """See :class:`Candidate`."""
+        clips = torch.stack([pair.a, pair.b], 1)
+        factors = pair.factor.tolist()
+        return torch.stack(
+            [
+                self._streamed(self.build(factor), frames)[1]
+                for frames, factor in zip(clips, factors, strict=True)
+            ]
+        )
+
+    def stream(self, clip: Clip) -> Tensor:
+        """See :class:`Candidate`."""
+        return self._streamed(self.build(clip.factor, clip.band), clip.frames).cpu()
+
+    def _streamed(self, magnifier: Magnifier, frames: Tensor) -> Tensor:
+        shown = torch.cat([*map(magnifier.push, frames.split(CHUNK)), magnifier.flush()])
+        self._check(len(shown), len(frames))
+        return shown
+
+    def _check(self, shown: int, given: int) -> None:
+        if shown != given:
             raise InputError(
-                f"the method {self.name!r} gave {len(shown)} frames for a clip of 2; it cannot be measured "
-                "on pairs of frames, leave it out"
+                f"the method {self.name!r} gave {shown} frames for a clip of {given}; it cannot be measured, "
+                "leave it out"
             )
-        return shown[1]
 
 
 @dataclass(frozen=True)
-class Filtered:
-    """A method of the registry in temporal mode, on the clip of :mod:`mm.evaluation.oscillation`.
+class Network(Method):
+    """The learned method on pairs of frames, as in the paper: many at once."""
 
-    Attributes:
-        name: under which it is registered.
-        make: the registered callable; it takes ``mode`` and ``band``.
-        device: where it is to work.
-    """
+    def magnify(self, pair: Pair) -> Tensor:
+        """See :class:`Candidate`."""
+        assert self.network is not None
+        return self.network.magnify_pair(pair.a, pair.b, pair.factor)
 
-    name: str
-    make: Callable[..., Any]
-    device: torch.device
 
-    @staticmethod
-    def fits(make: Callable[..., Any]) -> bool:
-        """Whether a registered callable says that it has a temporal mode: it takes ``mode`` and ``band``."""
-        return {"mode", "band"} <= set(_takes(make))
+@dataclass(frozen=True)
+class Filtered(Method):
+    """A method in temporal mode, on the clip of :mod:`mm.evaluation.oscillation` instead of a pair."""
 
     @property
     def has_filter(self) -> bool:
-        """Whether the band's FIR filter is used; else a kernel of the method's own, for one frequency."""
-        return "frequency" not in _takes(self.make)
+        """Whether the band's FIR filter is used, not a kernel of the method for one frequency."""
+        return "frequency" not in inspect.signature(self.make).parameters
 
-    def magnify(self, clip: Iterable[Tensor], factor: float) -> Tensor:
-        """Magnify the motion in a clip.
+    @property
+    def measured_on(self) -> str:  # type: ignore[override]
+        """The clip and the filter, in words."""
+        band, frequency = oscillation.BAND, oscillation.FREQUENCY
+        passed = (
+            f"a FIR filter of {band.taps} taps, {band.low:g}–{band.high:g} Hz"
+            if self.has_filter
+            else f"the method's own temporal kernel, for {frequency:g} Hz"
+        )
+        return (
+            f"the middle one of {oscillation.FRAMES} frames, {band.fps:g} a second, in which things move at "
+            f"{frequency:g} Hz, through {passed}"
+        )
 
-        Args:
-            clip: frames (3, H, W) in [0, 1].
-            factor: the gain.
+    def on_oscillation(self, factor: float) -> Magnifier:
+        """Return the method at work with the paper's filter; raises as :meth:`build`."""
+        band = oscillation.BAND
+        if self.has_filter:
+            return self.build(factor, band)
+        return self.build(factor, Band(band.low, band.high, band.fps), frequency=oscillation.FREQUENCY)
 
-        Returns:
-            (3, H, W), the clip's middle frame.
+    def trial(self) -> None:
+        """See :class:`Method`."""
+        self.on_oscillation(2.0)
+
+    def magnify(self, pair: Pair) -> Tensor:
+        """See :class:`Candidate`: the middle frame of each clip."""
+        clips = zip(pair.clips(), pair.levels, strict=True)
+        return torch.stack([self.middle(clip, level.factor) for clip, level in clips])
+
+    def middle(self, clip: Iterator[Tensor], factor: float) -> Tensor:
+        """Return the middle frame (3, H, W) of a magnified clip, of which only one frame is held at a time.
 
         Raises:
             InputError: for a method that gives more or fewer frames than it is given.
         """
-        magnifier = self.build(factor)
+        magnifier = self.on_oscillation(factor)
         middle, count = None, 0
-        for frame in _streamed(magnifier, clip):
+        for frame in _frames(magnifier, clip):
             if count == oscillation.MIDDLE:
                 middle = frame
             count += 1
-        if middle is None or count != oscillation.FRAMES:
-            raise InputError(
-                f"the method {self.name!r} gave {count} frames for a clip of {oscillation.FRAMES}; it cannot "
-                "be measured on a clip, leave it out"
-            )
+        self._check(count, oscillation.FRAMES)
+        assert middle is not None
         return middle
 
-    def build(self, factor: float) -> Magnifier:
-        """Return the method at work with this factor and the paper's filter.
 
-        Raises:
-            InputError: for a method that cannot do without options of its own, or refuses the band.
-        """
-        band = oscillation.BAND
-        own = {}
-        if not self.has_filter:
-            band = Band(band.low, band.high, band.fps)
-            own["frequency"] = oscillation.FREQUENCY
-        shared = {"factor": factor, "mode": "temporal", "band": band, "device": self.device}
-        return _built(self.name, self.make, "on a clip", shared, own)
-
-
-@dataclass(frozen=True)
-class FilteredNetwork(Filtered):
-    """The learned method with some weights in temporal mode, on the same clip as :class:`Filtered`.
-
-    Attributes:
-        network: which :func:`filtered_network` has also bound into ``make``.
-    """
-
-    network: ThreePartNetwork
-
-
-def filtered_network(name: str, network: ThreePartNetwork, device: torch.device) -> FilteredNetwork:
-    """Return the learned method with this network, to be measured in temporal mode."""
-    return FilteredNetwork(name, partial(LearnedMagnifier, network), device, network)
-
-
-def protocol(method: Candidate | Filtered) -> str:
-    """Say on what a method is measured."""
-    if not isinstance(method, Filtered):
-        return "two frames"
-    band, frequency = oscillation.BAND, oscillation.FREQUENCY
-    passed = (
-        f"a FIR filter of {band.taps} taps, {band.low:g}–{band.high:g} Hz"
-        if method.has_filter
-        else f"the method's own temporal kernel, for {frequency:g} Hz"
-    )
-    return (
-        f"the middle one of {oscillation.FRAMES} frames, {band.fps:g} a second, in which things move at "
-        f"{frequency:g} Hz, through {passed}"
-    )
-
-
-def _takes(make: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(make).parameters
-
-
-def _built(
-    name: str,
-    make: Callable[..., Magnifier],
-    how: str,
-    shared: Mapping[str, Any],
-    own: Mapping[str, Any] | None = None,
-) -> Magnifier:
-    """Make a method, with those of the shared parameters that it has, and ``own``."""
-    try:
-        return fill(make, name, shared, own)
-    except InputError as error:
-        raise _unfit(name, how, error) from error
+def _frames(magnifier: Magnifier, clip: Iterator[Tensor]) -> Iterator[Tensor]:
+    for frame in clip:
+        yield from magnifier.push(frame[None])
+    yield from magnifier.flush()
 
 
 def _unfit(name: str, how: str, error: InputError) -> InputError:
@@ -239,20 +246,21 @@ def _unfit(name: str, how: str, error: InputError) -> InputError:
     )
 
 
-def _streamed(magnifier: Magnifier, clip: Iterable[Tensor]) -> Iterator[Tensor]:
-    for frame in clip:
-        yield from magnifier.push(frame[None])
-    yield from magnifier.flush()
+def learned(name: str, network: ThreePartNetwork, device: torch.device, *, temporal: bool = False) -> Method:
+    """Return the learned method with this network, on pairs or in temporal mode on clips."""
+    kind = Filtered if temporal else Network
+    return kind(name, partial(LearnedMagnifier, network), device, network)
 
 
 def candidates(
     names: Sequence[str], device: torch.device, *, clips: bool = False, temporal: bool = False
-) -> list[Candidate | Filtered]:
+) -> list[Candidate]:
     """Return the methods that ``names`` describe, the input itself before them.
 
     Args:
         names: each the name of a registered method ("learned" is the network with the shipped weights), or
-            NAME=WEIGHTS: the network with other weights (what :func:`mm.load` takes) under a name of its own.
+            NAME=WEIGHTS: the network with other weights (a name, or a file, that :func:`mm.load` takes) under
+            another name.
         device: where to work.
         clips: whether registered methods that have a temporal mode are to be measured on clips, with the
             paper's filter, not on pairs of frames. The network is on pairs, as in the paper.
@@ -260,44 +268,36 @@ def candidates(
 
     Raises:
         InputError: for a method that is not registered (with the close match) or cannot be measured so,
-            weights that cannot be loaded, two columns of one name, or none at all.
+            weights that cannot be loaded, two columns of one name, or no name at all.
     """
-
-    def with_weights(name: str, source: str | None) -> Network | FilteredNetwork:
-        network = load(source, device)
-        return filtered_network(name, network, device) if temporal else Network(name, network)
-
-    found: list[Candidate | Filtered] = [Baseline()]
+    found: list[Candidate] = [Baseline()]
     for text in names:
         name, is_weights, source = (part.strip() for part in text.partition("="))
         if not name or (is_weights and not source):
             raise InputError(f"a method is NAME, or NAME=WEIGHTS, got {text!r}")
         if name in {each.name for each in found}:
             which = "is always shown" if name == BASELINE else "is given twice"
-            raise InputError(f"the method {name!r} {which}; give each column a name of its own")
-        if is_weights:
-            found.append(with_weights(name, source))
-        elif name == LEARNED:
-            found.append(with_weights(name, None))
+            raise InputError(f"the method {name!r} {which}; give each column another name")
+        if is_weights or name == LEARNED:
+            found.append(learned(name, load(source or None, device), device, temporal=temporal))
         else:
-            found.append(_registered(name, device, clips or temporal))
-            if temporal and not isinstance(found[-1], Filtered):
-                raise InputError(
-                    f"the method {name!r} has no temporal mode and cannot be measured on a clip; leave it out"
-                )
+            found.append(_registered(name, device, clips or temporal, temporal))
     if len(found) == 1:
         raise InputError("no method is given; name at least one, such as learned")
     return found
 
 
-def _registered(name: str, device: torch.device, clips: bool) -> Registered | Filtered:
-    """Return a registered method after a trial of setting it up, so that it fails now or not at all."""
+def _registered(name: str, device: torch.device, clips: bool, temporal: bool) -> Method:
     make = methods.get(name)
-    kind = Filtered if clips and Filtered.fits(make) else Registered
+    has_mode = {"mode", "band"} <= set(inspect.signature(make).parameters)
+    if temporal and not has_mode:
+        raise InputError(
+            f"the method {name!r} has no temporal mode and cannot be measured on a clip; leave it out"
+        )
     try:
         convert(name, {})
     except InputError as error:
         raise _unfit(name, "here", error) from error
-    made = kind(name, make, device)
-    made.build(2.0)
+    made = (Filtered if clips and has_mode else Method)(name, make, device)
+    made.trial()
     return made

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mm.evaluation.candidates import BASELINE
-from mm.evaluation.comparison import Row
-from mm.evaluation.frequency import Response, bands
-from mm.evaluation.kernels import Kernels, Part
-from mm.evaluation.physical import Course
 from mm.evaluation.protocol import NOISE_CASES
+from mm.evaluation.tables import Row
+from mm.motion import BANDS
+
+if TYPE_CHECKING:
+    from mm.evaluation.frequency import Response
+    from mm.evaluation.kernels import Kernels, Part
+    from mm.evaluation.physical import Recovered
+    from mm.evaluation.runner import Place
 
 TOLERANCE = {"picture": 0.05, "pattern": 0.1}  # of the gain, drawn as a band
 _ZERO = 3.0  # a level of 0 is drawn at the least other level over this, since the axis is logarithmic
@@ -129,7 +134,7 @@ def draw_frequency(path: Path, responses: Sequence[Response]) -> None:
     """
     renderers = list(dict.fromkeys(each.renderer for each in responses))
     levels = list(dict.fromkeys(each.level for each in responses))
-    middles = [(low + high) / 2 for low, high in bands()]
+    middles = [(low + high) / 2 for low, high in pairwise(BANDS)]
     figure = _figure(len(renderers), len(levels))
     axes = figure.subplots(len(renderers), len(levels), squeeze=False, sharex=True, sharey=True)
     for axis_row, renderer in zip(axes, renderers, strict=True):
@@ -179,27 +184,28 @@ def draw_kernels(path: Path, found: Mapping[str, Mapping[Part, Kernels]], shown:
     figure.savefig(path)
 
 
-def draw_physical(path: Path, courses: Sequence[Course], fps: float) -> None:
-    """Draw the true course of the first scene and what each method shows, one row for each renderer.
+def draw_physical(path: Path, found: Mapping[Place, Sequence[Recovered]], fps: float) -> None:
+    """Draw the true signal of the first scene and each method's, one row for each renderer.
 
     Args:
         path: a PNG.
-        courses: of the measurement.
+        found: of the measurement.
         fps: frames a second.
     """
-    renderers = list(dict.fromkeys(course.renderer for course in courses))
+    renderers = list(dict.fromkeys(place.renderer for place in found))
     figure = _figure(len(renderers), 1, panel=(9.0, 3.0))
     axes = figure.subplots(len(renderers), 1, squeeze=False, sharex=True)[:, 0]
     for axis, renderer in zip(axes, renderers, strict=True):
-        shown = [course for course in courses if course.renderer == renderer and course.index == 0]
-        time = [frame / fps for frame in range(len(shown[0].true))]
-        axis.plot(time, shown[0].true.tolist(), color="black", lw=2.4, alpha=0.35, label="true")
-        for course in shown:
-            style = {"color": "0.4", "linestyle": "--"} if course.method == BASELINE else {}
-            label = f"{course.method}: r = {course.correlation:.3f}, {100 * course.amplitude_error:+.1f} %"
-            if course.unmeasured:
-                label += f" ({course.unmeasured} of {len(course.measured)} frames not measured)"
-            axis.plot(time, course.measured.tolist(), lw=1.2, label=label, **style)
+        shown = {place.method: scores[0] for place, scores in found.items() if place.renderer == renderer}
+        true = next(iter(shown.values())).true.tolist()
+        time = [frame / fps for frame in range(len(true))]
+        axis.plot(time, true, color="black", lw=2.4, alpha=0.35, label="true")
+        for method, each in shown.items():
+            style = {"color": "0.4", "linestyle": "--"} if method == BASELINE else {}
+            label = f"{method}: r = {each.correlation:.3f}, {100 * each.amplitude_error:+.1f} %"
+            if each.unmeasured:
+                label += f" ({each.unmeasured} of {len(each.measured)} frames not measured)"
+            axis.plot(time, each.measured.tolist(), lw=1.2, label=label, **style)
         axis.set_title(f"{renderer} renderer", fontsize=10)
         axis.set_ylabel("displacement / px")
         axis.grid(alpha=0.3)

@@ -6,26 +6,31 @@ network that works at half the picture's resolution cannot show. The whole frame
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
-from mm.evaluation.candidates import Candidate, Filtered
-from mm.evaluation.comparison import Conditions, Spread
-from mm.evaluation.gain import whole_frames
-from mm.evaluation.protocol import Level
-from mm.evaluation.scene_spec import SceneSpec
+from torch import Tensor
+
+from mm.evaluation.figures import draw_frequency
+from mm.evaluation.pairs import Pair
+from mm.evaluation.protocol import Level, gain_levels
+from mm.evaluation.runner import Place
+from mm.evaluation.scene_spec import Pictures
+from mm.evaluation.tables import Spread, Table, csv_text
+from mm.evaluation.whole_frames import WholeFrames
 from mm.motion import BANDS, gain_by_frequency
 
 MOTIONS, FACTORS = (0.05,), (10.0,)
 # px of output motion: beyond a quarter of a period, of 2 px at the finest, change is no measure of motion
 OUTPUTS = (0.1, 0.5)
+COLUMNS = ("renderer", "method", "motion", "factor", "low", "high", "gain", "gain_std", "scenes")
 
 
 @dataclass(frozen=True)
 class Response:
-    """How much of the true change a method shows in each band.
+    """The part of the true change that a method shows in each band.
 
     Attributes:
         renderer: "fourier" or "project".
@@ -40,46 +45,88 @@ class Response:
     gains: tuple[Spread, ...]
 
 
-def compare_frequency(
-    levels: Sequence[Level],
-    scenes: Callable[[int], SceneSpec],
-    methods: Sequence[Candidate | Filtered],
-    conditions: Conditions,
-    *,
-    advance: Callable[[], None] = lambda: None,
-) -> list[Response]:
-    """Measure how much each method shows at each level, band by band; arguments as of ``gain.compare_gain``.
+class Frequency(WholeFrames[Sequence[float]]):
+    """The gain in each band of spatial frequencies.
 
-    Returns:
-        renderer by renderer, level by level, in the order of the methods.
+    Args:
+        pictures: of the scenes.
+        size: height and width of the frames, px.
+        levels: px of input motion.
+        factors: by which it is magnified.
     """
-    found: dict[tuple[str, Level, str], list[list[float]]] = {
-        (renderer, level, method.name): []
-        for renderer in conditions.renderers
-        for level in levels
-        for method in methods
-    }
-    for shown in whole_frames(levels, scenes, methods, conditions, advance=advance):
-        gains = gain_by_frequency(shown.rest.expand_as(shown.truth), shown.output, shown.truth)
-        found[shown.renderer, shown.level, shown.method].append(gains.tolist())
-    return [
-        Response(renderer, method, level, tuple(map(Spread.of_measured, zip(*scores, strict=True))))
-        for (renderer, level, method), scores in found.items()
-    ]
+
+    name = "frequency"
+    contents = ("picture",)
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        size: tuple[int, int],
+        levels: Sequence[float] | None = None,
+        factors: Sequence[float] | None = None,
+    ) -> None:
+        taken = gain_levels(tuple(levels or MOTIONS), tuple(factors or FACTORS), OUTPUTS)
+        reach = max(max(level.motion, level.output_motion) for level in taken)
+        super().__init__(pictures, size, taken, reach)
+
+    def score(self, case: Pair, output: Tensor) -> Iterable[tuple[Level, Sequence[float]]]:
+        """Return the gains of each level, band by band."""
+        for level, reference, truth, shown in self.by_level(case, output):
+            yield level, gain_by_frequency(reference, shown, truth).tolist()
+
+    def responses(self, found: Mapping[Place, Sequence[Sequence[float]]]) -> list[Response]:
+        """Return mean and deviation over scenes: renderer by renderer, level by level, method by method."""
+        order = {level: number for number, level in enumerate(self.levels)}
+        renderers = list(dict.fromkeys(place.renderer for place in found))
+        return [
+            Response(
+                place.renderer,
+                place.method,
+                place.level,
+                tuple(map(Spread.of_measured, zip(*found[place], strict=True))),
+            )
+            for place in sorted(
+                found, key=lambda place: (renderers.index(place.renderer), order[place.level])
+            )
+        ]
+
+    def write(self, folder: Path, found: Mapping[Place, Sequence[Sequence[float]]]) -> list[str]:
+        """Write the table and the picture."""
+        responses = self.responses(found)
+        lines = (
+            (
+                each.renderer,
+                each.method,
+                each.level.motion,
+                each.level.factor,
+                *band,
+                gain.mean,
+                gain.deviation,
+                gain.count,
+            )
+            for each in responses
+            for band, gain in zip(bands(), each.gains, strict=True)
+        )
+        (folder / "frequency.csv").write_text(csv_text(COLUMNS, lines), encoding="utf-8")
+        draw_frequency(folder / "frequency.png", responses)
+        return ["frequency.csv", "frequency.png"]
+
+    def tables(self, found: Mapping[Place, Sequence[Sequence[float]]]) -> Iterator[Table]:
+        """Yield a table for each renderer and level: a line a band, a column a method."""
+        responses = self.responses(found)
+        for renderer, level in dict.fromkeys((each.renderer, each.level) for each in responses):
+            shown = [each for each in responses if (each.renderer, each.level) == (renderer, level)]
+            yield Table(
+                f"change shown over true change, {level.motion:g} px × {level.factor:g}, "
+                f"{renderer} renderer; mean ± deviation over scenes",
+                ["cycles/px", *(each.method for each in shown)],
+                [
+                    [f"{low:g} – {high:g}", *(str(each.gains[place]) for each in shown)]
+                    for place, (low, high) in enumerate(bands())
+                ],
+            )
 
 
 def bands() -> list[tuple[float, float]]:
     """Return each band's lower and upper edge, cycles per px."""
     return list(pairwise(BANDS))
-
-
-def responses_csv(responses: Sequence[Response]) -> str:
-    """Return one line for each band of each response as CSV; what could not be measured is empty."""
-    lines = ["renderer,method,motion,factor,low,high,gain,gain_std,scenes"]
-    for each in responses:
-        level = (each.renderer, each.method, f"{each.level.motion:g}", f"{each.level.factor:g}")
-        for (low, high), spread in zip(bands(), each.gains, strict=True):
-            values = (spread.mean, spread.deviation)
-            cells = ("" if math.isnan(value) else f"{value:.6g}" for value in values)
-            lines.append(",".join((*level, f"{low:g}", f"{high:g}", *cells, str(spread.count))))
-    return "\n".join(lines) + "\n"

@@ -1,26 +1,32 @@
-"""What the encoder looks for: its responses approximated by linear kernels (Oh et al. 2018, Figure 9).
+"""Linear kernels that approximate the encoder's responses (Oh et al. 2018, Figure 9).
 
 A grey pixel of a picture is made a little brighter and a little darker, and half of the difference of the
 two encodings, over the step, is the response to an impulse there. Averaged over many places in many pictures
 it is a linear kernel that is near to the channel. The encodings are coarser than the picture; impulses at
 every place within a step of theirs give the kernel at the picture's resolution.
 
-How near: the share of a channel's variance over the pictures that the kernel's response explains, that is,
-their squared correlation (1 for a linear channel).
+A kernel's quality is the share of the channel's variance over the pictures that its response explains: their
+squared correlation, 1 for a linear channel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.evaluation.candidates import BASELINE, Candidate
+from mm.evaluation.figures import draw_kernels
+from mm.evaluation.runner import Advance, Conditions, silent
 from mm.evaluation.scene_spec import Pictures, picture
+from mm.evaluation.tables import Table, csv_text
 from mm.runtime import exact_arithmetic
 
 Part = Literal["texture", "shape"]
@@ -50,6 +56,82 @@ class Kernels:
     def best(self, count: int) -> list[int]:
         """Return the channels that their kernel describes best, the best first."""
         return self.explained.nan_to_num(-torch.inf).argsort(descending=True)[:count].tolist()
+
+
+Found = Mapping[str, Mapping[Part, Kernels]]
+
+
+class EncoderKernels:
+    """The kernels of each network's encoder, on pieces of photographs.
+
+    Args:
+        pictures: of the photographs.
+        size: not used, the pictures have their own.
+    """
+
+    name = "kernels"
+
+    def __init__(self, pictures: Pictures, size: tuple[int, int] = (SIZE, SIZE)) -> None:
+        self.pictures = pictures
+
+    def steps(self, candidates: Sequence[Candidate], conditions: Conditions) -> int:
+        """Return how often :meth:`run` advances.
+
+        Raises:
+            InputError: for a candidate that has no network.
+        """
+        for candidate in candidates:
+            if candidate.network is None and candidate.name != BASELINE:
+                raise InputError(f"the method {candidate.name!r} has no encoder to measure; leave it out")
+        return PLACES * sum(candidate.network is not None for candidate in candidates)
+
+    def run(
+        self, candidates: Sequence[Candidate], conditions: Conditions, advance: Advance = silent
+    ) -> dict[str, dict[Part, Kernels]]:
+        """Measure each network; return its kernels by the parts of its encoder."""
+        shown = kernel_pictures(self.pictures, conditions.seed, conditions.count).to(conditions.device)
+        return {
+            each.name: measure_kernels(each.network.encode, shown, advance)
+            for each in candidates
+            if each.network is not None
+        }
+
+    def write(self, folder: Path, found: Found) -> list[str]:
+        """Write the share of variance explained, the kernels as arrays, and their picture."""
+        lines = (
+            (name, part, channel, value)
+            for name, parts in found.items()
+            for part, kernels in parts.items()
+            for channel, value in enumerate(kernels.explained.tolist())
+        )
+        table = csv_text(("method", "part", "channel", "explained"), lines)
+        (folder / "kernels.csv").write_text(table, encoding="utf-8")
+        arrays: dict[str, Any] = {
+            f"{name}.{part}": kernels.weights.numpy()
+            for name, parts in found.items()
+            for part, kernels in parts.items()
+        }
+        np.savez_compressed(folder / "kernels.npz", **arrays)
+        draw_kernels(folder / "kernels.png", found)
+        return ["kernels.csv", "kernels.npz", "kernels.png"]
+
+    def tables(self, found: Found) -> Iterator[Table]:
+        """Yield one table: the median channel, and the best ones."""
+        lines = [
+            (
+                name,
+                part,
+                f"{100 * float(kernels.explained.nanmedian()):.0f} %",
+                ", ".join(f"{i} ({100 * float(kernels.explained[i]):.0f} %)" for i in kernels.best(4)),
+            )
+            for name, parts in found.items()
+            for part, kernels in parts.items()
+        ]
+        yield Table("", ["method", "part", "variance explained: median", "best channels"], lines, text=4)
+
+    def notes(self, found: Found) -> tuple[str, ...]:
+        """Return no lines."""
+        return ()
 
 
 @torch.no_grad()
@@ -116,15 +198,6 @@ def kernel_pictures(pictures: Pictures, seed: int, count: int) -> Tensor:
     return torch.stack(
         [c.background[:, c.margin : -c.margin, c.margin : -c.margin].float().clamp(0, 1) for c in contents]
     )
-
-
-def kernels_csv(found: Mapping[str, Mapping[Part, Kernels]]) -> str:
-    """Return the share of variance explained, method by method and channel by channel, as CSV."""
-    lines = ["method,part,channel,explained"]
-    for name, parts in found.items():
-        for part, kernels in parts.items():
-            lines += [f"{name},{part},{i},{value:.6g}" for i, value in enumerate(kernels.explained.tolist())]
-    return "\n".join(lines) + "\n"
 
 
 def _empty(channels: int) -> Tensor:

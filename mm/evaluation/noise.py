@@ -5,18 +5,19 @@ The background is static and the objects move, by 0.05 px Ã— 200 and by 0.5 px Ã
 
 from __future__ import annotations
 
-from mm.evaluation.protocol import NOISE_CASES, NOISE_FACTORS, Level, noise_levels
-from mm.evaluation.scene_spec import Pictures, SceneSpec, crowded
+from collections.abc import Sequence
 
-VARIES = "noise"
-
-
-def levels(values: tuple[float, ...] | None = None) -> list[Level]:
-    """Return the levels of both cases: noise factors, the protocol's if None."""
-    return noise_levels(values or NOISE_FACTORS)
+from mm.evaluation.pairs import CrowdedPairs
+from mm.evaluation.protocol import NOISE_FACTORS, noise_levels
+from mm.evaluation.scene_spec import Pictures
 
 
-def scene(pictures: Pictures, height: int, width: int, seed: int, index: int) -> SceneSpec:
-    """Return scene ``index``."""
-    reach = max(motion * factor for motion, factor in NOISE_CASES)
-    return crowded(pictures, height, width, seed, index, reach)
+class Noise(CrowdedPairs):
+    """The noise test at ``levels``, noise factors; the protocol's if None."""
+
+    name = "noise"
+
+    def __init__(
+        self, pictures: Pictures, size: tuple[int, int], levels: Sequence[float] | None = None
+    ) -> None:
+        super().__init__(pictures, size, noise_levels(tuple(levels or NOISE_FACTORS)))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from mm.evaluation.protocol import STATIC_NOISE_FACTORS, Level, static_levels
-from mm.evaluation.scene_spec import Pictures, SceneSpec, crowded
+from collections.abc import Sequence
 
-VARIES = "noise"
-
-
-def levels(values: tuple[float, ...] | None = None) -> list[Level]:
-    """Return the levels: noise factors, the protocol's and 0 if None."""
-    return static_levels(values or STATIC_NOISE_FACTORS)
+from mm.evaluation.pairs import CrowdedPairs
+from mm.evaluation.protocol import STATIC_NOISE_FACTORS, static_levels
+from mm.evaluation.scene_spec import Pictures
 
 
-def scene(pictures: Pictures, height: int, width: int, seed: int, index: int) -> SceneSpec:
-    """Return scene ``index``."""
-    # The same reach as the other tests have, so that all three show the same scenes.
-    return crowded(pictures, height, width, seed, index, 10.0)
+class Static(CrowdedPairs):
+    """The static test at ``levels``, noise factors; the protocol's and 0 if None."""
+
+    name = "static"
+
+    def __init__(
+        self, pictures: Pictures, size: tuple[int, int], levels: Sequence[float] | None = None
+    ) -> None:
+        super().__init__(pictures, size, static_levels(tuple(levels or STATIC_NOISE_FACTORS)))

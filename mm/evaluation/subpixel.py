@@ -6,17 +6,24 @@ factor is chosen for 10 px of output. So the level alone decides how little ther
 
 from __future__ import annotations
 
-from mm.evaluation.protocol import SUBPIXEL_MOTIONS, SUBPIXEL_OUTPUT, Level, subpixel_levels
-from mm.evaluation.scene_spec import Pictures, SceneSpec, crowded
+from collections.abc import Sequence
 
-VARIES = "motion"
-
-
-def levels(values: tuple[float, ...] | None = None) -> list[Level]:
-    """Return the levels: px of input motion, the protocol's if None."""
-    return subpixel_levels(values or SUBPIXEL_MOTIONS)
+from mm.evaluation.pairs import CrowdedPairs
+from mm.evaluation.protocol import SUBPIXEL_MOTIONS, subpixel_levels
+from mm.evaluation.scene_spec import Pictures
 
 
-def scene(pictures: Pictures, height: int, width: int, seed: int, index: int) -> SceneSpec:
-    """Return scene ``index``."""
-    return crowded(pictures, height, width, seed, index, SUBPIXEL_OUTPUT)
+class Subpixel(CrowdedPairs):
+    """The sub-pixel test at ``levels`` px of input motion, the protocol's if None."""
+
+    name = "subpixel"
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        size: tuple[int, int],
+        levels: Sequence[float] | None = None,
+        *,
+        gain: bool = True,
+    ) -> None:
+        super().__init__(pictures, size, subpixel_levels(tuple(levels or SUBPIXEL_MOTIONS)), gain=gain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 from pathlib import Path
@@ -12,21 +11,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from mm.cli import main
-from mm.cli.evaluate import _best, _pictures, _tell_physical, add_arguments
 from mm.data import MixedDataModule, NamedSource, ProceduralCutouts, ProceduralPhotographs
 from mm.data.held_out import PROCEDURAL_SEED
 from mm.errors import InputError
 from mm.evaluation import physical, random_texture
-from mm.evaluation.comparison import COLUMNS, Row
+from mm.evaluation.pictures import named_pictures
+from mm.evaluation.tables import COLUMNS
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
 from mm.synthesis import Synthesizer
 
-# A clip of 20 frames: the measurement of the other 70 is no different.
-SHORT = {**(physical.compare_physical.__kwdefaults__ or {}), "frames": 20}
 SMALL = NetworkConfig(stem_channels=4, channels=4, encoder_blocks=1, decoder_blocks=1)
 
 
@@ -185,12 +181,6 @@ def test_gain(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str])
     for row in both:
         assert row["gain_median"] == row["gain"]
         assert f"{float(row['gain']):.3f} ± {float(row['gain_std']):.3f}, {float(row['gain']):.3f}" in told
-    # A level by itself is measured on the same pieces of the photographs.
-    alone = evaluate("gain", tmp_path / "alone", *common, "--levels", "0.1", "--factors", "10")
-    level = [row for row in rows if (row["motion"], row["factor"]) == ("0.1", "10")]
-    of_input, again = ([row for row in some if row["method"] == "input"] for some in (level, alone))
-    assert of_input == again
-    assert len(again) == 2
 
 
 def test_in_temporal_mode(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,7 +224,8 @@ def test_kernels(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[st
 def test_physical(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(physical.compare_physical, "__kwdefaults__", SHORT)
+    # A clip of 20 frames: the measurement of the other 70 is no different.
+    monkeypatch.setitem(physical.Physical.__init__.__kwdefaults__, "frames", 20)  # type: ignore[arg-type]
     rows = evaluate("physical", tmp_path, weights, "--factors", "5", "--renderer", "fourier")
     assert [(row["renderer"], row["method"]) for row in rows] == [("fourier", "input"), ("fourier", "new")]
     assert float(rows[0]["correlation"]) > 0.9
@@ -244,35 +235,6 @@ def test_physical(
     told = capsys.readouterr().out
     assert "amplitude error" in told
     assert "20 of 20" in told
-
-
-def test_frames_that_could_not_be_measured_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    true = torch.linspace(0, 6, 40, dtype=torch.float64).sin()
-    some = torch.where(true > 0.9, torch.nan, true)
-    lost = int(some.isnan().sum())
-    nothing = torch.full_like(true, torch.nan)
-    courses = [
-        physical.Course("m", "fourier", n, true, measured) for n, measured in enumerate((some, nothing))
-    ]
-    _tell_physical(Console(width=200), courses)
-    told = capsys.readouterr().out
-    assert f"{40 - lost} of 80" in told
-    assert "1.000 in 1 of 2 scenes" in told
-
-
-def test_no_winner_among_scores_that_are_missing() -> None:
-    def line(**scores: float) -> dict[str, Row]:
-        places = ("subpixel", "objects", "fourier")
-        return {
-            name: Row(*places, name, 0.1, 100.0, 0.0, 2, ssim=score, gain=score)
-            for name, score in scores.items()
-        }
-
-    nan = float("nan")
-    for metric in ("ssim", "gain"):
-        assert _best(metric, line(a=nan, b=0.9, c=0.8)) == "b"
-        assert _best(metric, line(a=0.8, b=0.9, c=nan)) == "b"
-        assert _best(metric, line(a=nan, b=nan)) is None
 
 
 def test_procedural_images_are_none_that_training_draws(weights: Path, tmp_path: Path) -> None:
@@ -301,8 +263,6 @@ def test_procedural_images_are_none_that_training_draws(weights: Path, tmp_path:
 def _drawn_by_evaluate() -> set[str]:
     """Identities of the images that scenes are made of when none are named."""
     drawn: set[str] = set()
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
     with pytest.MonkeyPatch.context() as patch:
         for kind in (ProceduralPhotographs, ProceduralCutouts):
 
@@ -311,7 +271,7 @@ def _drawn_by_evaluate() -> set[str]:
                 return load(self, index)
 
             patch.setattr(kind, "load", noted)
-        pictures, told = _pictures(parser.parse_args(["static"]), 64)
+        pictures, told = named_pictures(None, None, 64)
         for index in range(3):
             pictures.photograph(0, index)
             pictures.cutout(0, index, 0)
@@ -337,10 +297,10 @@ def test_an_earlier_runs_table_never_stands_beside_new_settings(
     options = ("--levels", "0.1", "--renderer", "fourier", *folders)
     evaluate("static", tmp_path, weights, *options)
 
-    def full(folder: Path, rows: list[Row]) -> list[str]:
+    def full(*_: Any) -> list[str]:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mm.cli.evaluate._write_rows", full)
+    monkeypatch.setattr("mm.evaluation.static.Static.write", full)
     command = ["evaluate", "static", "--out", str(tmp_path), "--methods", f"other={weights}", *options]
     assert main([*command, "--size", "72x64", "--count", "1", "--device", "cpu"]) == 2
     assert list(json.loads((tmp_path / "static.json").read_text())["weights"]) == ["other"]
@@ -362,8 +322,8 @@ def test_an_earlier_runs_table_never_stands_beside_new_settings(
             ["kernels", "--levels", "2"],
             "noise, static, gain, frequency; kernels has none",
         ),
-        (["static", "--temporal"], "--temporal is for gain, frequency; static is not measured in temporal"),
-        (["gain", "--pairs"], "--pairs is for subpixel, noise, static; gain has no clips, leave it out"),
+        (["static", "--temporal"], "--temporal is for gain, frequency; static has none"),
+        (["gain", "--pairs"], "--pairs is for subpixel, noise, static; gain has none, leave it out"),
         (
             ["static", "--pairs", "--methods", "acceleration"],
             "'acceleration' cannot be measured against a reference frame",

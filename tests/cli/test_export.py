@@ -17,7 +17,7 @@ import torch
 
 from mm.cli import main
 from mm.cli.export import card
-from mm.evaluation.comparison import Row, to_csv
+from mm.evaluation.tables import Row, to_csv
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import digest, load
 

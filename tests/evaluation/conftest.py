@@ -1,4 +1,4 @@
-"""Pictures for scenes that need no file and no other room: textures, and textured discs."""
+"""Pictures for scenes that need no file and no other room."""
 
 from __future__ import annotations
 

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.candidates import Filtered, FilteredNetwork, Network, Registered, candidates, protocol
+from mm.evaluation.candidates import Clip, Filtered, Method, Network, candidates
 from mm.evaluation.oscillation import BAND, FRAMES, MIDDLE
+from mm.evaluation.pairs import Pair
+from mm.evaluation.protocol import Level
 from mm.methods import LearnedMagnifier
 from mm.methods.layered import LayeredMagnifier
 from mm.networks import MagnificationNetwork, NetworkConfig
@@ -52,28 +54,27 @@ class Greedy(Late):
         return super().flush()[1:]
 
 
-def pairs() -> tuple[Tensor, Tensor, Tensor]:
+def pairs() -> Pair:
     generator = torch.Generator().manual_seed(1)
     a = torch.rand(2, 3, 16, 20, generator=generator)
-    return a, (a + 0.01).clamp(0, 1), torch.tensor([3.0, 10.0])
+    b = (a + 0.01).clamp(0, 1)
+    return Pair([Level(0.1, 3.0), Level(0.1, 10.0)], a, b, a, b, [], [], "none")
 
 
 def test_a_registered_method_is_run_on_the_two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(methods._entries, "late", Late)
     base, late = candidates(["late"], CPU)
-    a, b, factor = pairs()
-    assert torch.equal(base.magnify(a, b, factor), b)
-    expected = (a + factor.view(-1, 1, 1, 1) * (b - a)).clamp(0, 1)
-    torch.testing.assert_close(late.magnify(a, b, factor), expected)
+    pair = pairs()
+    assert torch.equal(base.magnify(pair), pair.b)
+    expected = (pair.a + torch.tensor([3.0, 10.0]).view(-1, 1, 1, 1) * (pair.b - pair.a)).clamp(0, 1)
+    torch.testing.assert_close(late.magnify(pair), expected)
     assert [base.name, late.name] == ["input", "late"]
 
 
 def test_weights_are_a_column_and_give_what_the_method_gives(weights: Path) -> None:
     _, network = candidates([f"mine={weights}"], CPU)
-    a, b, factor = pairs()
-    shown = network.magnify(a, b, factor)
-    streamed = Registered("learned", lambda **options: LearnedMagnifier(weights, **options), CPU)
-    torch.testing.assert_close(streamed.magnify(a, b, factor), shown, atol=1e-5, rtol=1e-4)
+    streamed = Method("learned", lambda **options: LearnedMagnifier(weights, **options), CPU)
+    torch.testing.assert_close(streamed.magnify(pairs()), network.magnify(pairs()), atol=1e-5, rtol=1e-4)
     assert network.name == "mine"
 
 
@@ -114,7 +115,7 @@ def test_on_a_clip_the_motion_is_magnified_by_what_the_filter_passes(
     _, method = candidates([name], CPU, clips=True)
     assert isinstance(method, Filtered)
     course = [motion * math.cos(2 * math.pi * 3 * (t - MIDDLE) / 30) for t in range(FRAMES)]
-    output = method.magnify((wave(at, period, axis) for at in course), factor)
+    output = method.middle((wave(at, period, axis) for at in course), factor)
     # The acceleration's kernel is made for the motion's own frequency, where its gain is 1.
     passed = 1.0 if name == "acceleration" else from_band(BAND).gain(3).real
     assert moved(output, period, axis) == pytest.approx(motion * (1 + (factor - 1) * passed), rel=0.05)
@@ -126,20 +127,20 @@ def test_which_methods_are_measured_on_clips(monkeypatch: pytest.MonkeyPatch, we
     names = [f"mine={weights}", "late", "modal", "phase"]
     base, mine, late, modal, phase = candidates(names, CPU, clips=True)
     assert isinstance(mine, Network)
-    assert isinstance(late, Registered)
+    assert type(late) is Method
     assert isinstance(modal, Filtered)
     assert isinstance(phase, Filtered)
-    built = modal.build(3.0)
+    built = modal.on_oscillation(3.0)
     assert isinstance(built, Modal)
     assert (built.mode, built.band, built.factor) == ("temporal", BAND, 3)
-    assert {protocol(each) for each in (base, mine, late)} == {"two frames"}
+    assert {each.measured_on for each in (base, mine, late)} == {"two frames"}
     for each in (modal, phase):
-        assert "FIR filter of 30 taps, 0.5–7.5 Hz" in protocol(each)
+        assert "FIR filter of 30 taps, 0.5–7.5 Hz" in each.measured_on
     (acceleration,) = candidates(["acceleration"], CPU, clips=True)[1:]
-    assert "own temporal kernel, for 3 Hz" in protocol(acceleration)
+    assert "own temporal kernel, for 3 Hz" in acceleration.measured_on
 
     modal = candidates(names, CPU)[3]
-    assert isinstance(modal, Registered)
+    assert type(modal) is Method
     built = modal.build(3.0)
     assert isinstance(built, Modal)
     assert (built.mode, built.band) == ("static", None)
@@ -149,18 +150,18 @@ def test_in_temporal_mode_the_network_is_measured_on_a_clip_too(
     monkeypatch: pytest.MonkeyPatch, weights: Path
 ) -> None:
     base, mine, phase = candidates([f"mine={weights}", "phase"], CPU, temporal=True)
-    assert not isinstance(base, Filtered)
-    assert isinstance(mine, FilteredNetwork)
+    assert base.measured_on == "two frames"
+    assert isinstance(mine, Filtered)
     assert isinstance(phase, Filtered)
-    built = mine.build(7.0)
+    built = mine.on_oscillation(7.0)
     assert isinstance(built, LearnedMagnifier)
     assert (built.mode, built.band, built.factor, built.network) == ("temporal", BAND, 7, mine.network)
-    assert protocol(mine) == protocol(phase)
+    assert mine.measured_on == phase.measured_on
     generator = torch.Generator().manual_seed(3)
     clip = torch.rand(FRAMES, 3, 16, 20, generator=generator)
     streamed = LearnedMagnifier(weights, 7.0, "temporal", BAND)
     whole = torch.cat([streamed.push(clip), streamed.flush()])
-    torch.testing.assert_close(mine.magnify(clip, 7.0), whole[MIDDLE], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(mine.middle(iter(clip), 7.0), whole[MIDDLE], atol=1e-5, rtol=1e-4)
 
     monkeypatch.setitem(methods._entries, "late", Late)
     with pytest.raises(InputError, match=r"the method 'late' has no temporal mode .* leave it out"):
@@ -185,10 +186,10 @@ def test_methods_that_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_method_that_does_not_keep_the_clips_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(methods._entries, "greedy", Greedy)
     with pytest.raises(InputError, match="'greedy' gave 1 frames for a clip of 2"):
-        candidates(["greedy"], CPU)[1].magnify(*pairs())
+        candidates(["greedy"], CPU)[1].magnify(pairs())
     made = Filtered("greedy", lambda factor, mode, band: Greedy(factor=factor), CPU)
     with pytest.raises(InputError, match=f"'greedy' gave {FRAMES - 1} frames for a clip of {FRAMES}"):
-        made.magnify([torch.zeros(3, 8, 8)] * FRAMES, 2.0)
+        made.middle(iter([torch.zeros(3, 8, 8)] * FRAMES), 2.0)
 
 
 def test_names_that_cannot_be_used(weights: Path) -> None:
@@ -205,3 +206,12 @@ def test_names_that_cannot_be_used(weights: Path) -> None:
             candidates([text], CPU)
     with pytest.raises(InputError, match="no method is given"):
         candidates([], CPU)
+
+
+def test_a_clip_is_streamed_as_users_stream_it(weights: Path) -> None:
+    mine = candidates([f"mine={weights}"], CPU)[1]
+    frames = torch.rand(31, 3, 24, 20, generator=torch.Generator().manual_seed(2))
+    for band in (None, Band(2.0, 4.0, 30.0)):
+        magnifier = LearnedMagnifier(weights, 5.0, "static" if band is None else "temporal", band)
+        expected = torch.cat([magnifier.push(frames), magnifier.flush()])
+        torch.testing.assert_close(mine.stream(Clip(frames, 5.0, band)), expected, atol=1e-5, rtol=1e-4)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mm.evaluation import figures
-from mm.evaluation.comparison import Row
+from mm.evaluation.tables import Row
 
 
 def row(

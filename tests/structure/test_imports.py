@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "methods": {"networks", "temporal", "video"},
     "magnify": {"methods", "motion", "networks", "temporal", "video"},
     "reports": {"magnify", "methods", "motion", "video", "temporal"},
-    "evaluation": {"methods", "motion", "video", "synthesis", "networks", "temporal"},
+    "evaluation": {"data", "methods", "motion", "video", "synthesis", "networks", "temporal"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 
