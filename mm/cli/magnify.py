@@ -4,83 +4,37 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from mm.cli.arguments import add_settings, add_work, settings
 from mm.cli.console import rate, warnings_as_lines
-from mm.errors import InputError
 from mm.files import output
 from mm.magnify import clip
 from mm.magnify.monitor import UNSEEN
-from mm.magnify.presets import PRESETS, preset
+from mm.magnify.presets import preset
 from mm.magnify.settings import Settings
 from mm.methods.parameters import split
 from mm.plugins import load_plugins
 from mm.registry import methods
-from mm.temporal import FILTERS
 from mm.video.containers import X264_PRESETS
 from mm.video.writer import DEFAULT_CRF, DEFAULT_PRESET
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    parser.add_argument("input", type=Path, metavar="IN", help="a video, a folder of images, or a TIFF stack")
+    add_settings(parser)
     parser.add_argument(
         "output",
         type=output,
         metavar="OUT",
         help="a video (.mp4, .m4v, .mov, .mkv, .webm, .avi, .gif); no suffix: a folder of PNG images",
     )
-    what = parser.add_argument_group("what is magnified")
-    # No defaults where a preset may have a value: what is None was not given.
-    what.add_argument(
-        "--preset",
-        metavar="NAME",
-        help=f"begin from a named set of parameters: {', '.join(PRESETS)}; `mm presets` explains them",
-    )
-    what.add_argument(
-        "--factor",
-        type=float,
-        help="gain of the displacement; 1 leaves motion as it is, 0 takes it away (default: 10)",
-    )
-    what.add_argument(
-        "--mode",
-        choices=("static", "dynamic", "temporal"),
-        help="motion against the first frame, against the frame before, or within a band of frequencies "
-        "(default: temporal if a band is given, else what the method does by itself, static for most)",
-    )
-    what.add_argument("--low", type=float, metavar="HZ", help="lower edge of the band")
-    what.add_argument("--high", type=float, metavar="HZ", help="upper edge of the band")
-    what.add_argument(
-        "--fps",
-        type=float,
-        metavar="HZ",
-        help="frames per second of capture, if the container's rate is not it",
-    )
-    what.add_argument("--filter", choices=tuple(FILTERS), help="the temporal filter (default: butter)")
-    what.add_argument(
-        "--order", type=int, metavar="N", help="of the Butterworth filters: 2, 4, 6 or 8; higher is steeper"
-    )
-    what.add_argument(
-        "--taps",
-        type=int,
-        metavar="N",
-        help="length of the fir filter in frames; if not given, the band decides",
-    )
-    what.add_argument(
+    how = parser.add_argument_group("how")
+    how.add_argument(
         "--depth",
         type=int,
         metavar="BITS",
         help="bits of a sample of images that keep fewer in 16, such as 12 of many cameras",
     )
-    what.add_argument("--start", type=float, metavar="S", help="begin at this time of playback, seconds")
-    what.add_argument("--end", type=float, metavar="S", help="stop before this time of playback, seconds")
-    what.add_argument(
-        "--roi",
-        metavar="X,Y,W,H",
-        help="magnify only this region, px of the input; the rest is kept",
-    )
-    what.add_argument("--scale", type=float, default=1.0, help="resize the frames first")
-    how = parser.add_argument_group("how")
     how.add_argument(
         "--method", help=f"one of: {', '.join(sorted(methods))}, or a plug-in's (default: learned)"
     )
@@ -94,16 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "`mm methods NAME` lists them",
     )
     how.add_argument(
-        "--ignore-cuts", action="store_true", help="take the whole clip for one shot, cuts or not"
-    )
-    how.add_argument(
-        "--plugins", nargs="+", default=[], metavar="PATH", help="a .py file, or a folder of them, to load"
-    )
-    how.add_argument(
         "--weights", metavar="NAME|FILE", help="shipped weights, or a .safetensors, .ckpt or .npz file"
     )
-    how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    how.add_argument("--precision", choices=("32", "bf16"), default="32", help="bf16 is faster on a GPU")
+    add_work(how)
     how.add_argument(
         "--batch", type=int, metavar="N", help="frames at once; chosen by their size if not given"
     )
@@ -130,33 +77,18 @@ def run(args: argparse.Namespace) -> None:
         report = clip.magnify(
             args.input,
             args.output,
-            factor=args.factor,
-            mode=args.mode,
             method=args.method,
-            low=args.low,
-            high=args.high,
-            fps=args.fps,
-            filter=args.filter,
-            order=args.order,
-            taps=args.taps,
             options=split(args.option),
-            preset=args.preset,
             weights=args.weights,
-            device=args.device,
-            precision=args.precision,
             side_by_side=args.side_by_side,
-            start=args.start,
-            end=args.end,
-            scale=args.scale,
-            roi=None if args.roi is None else _region(args.roi),
             lossless=args.lossless,
             crf=args.crf,
             x264_preset=args.x264_preset,
             depth=args.depth,
             batch=args.batch,
-            cuts=not args.ignore_cuts,
             progress=not args.quiet and sys.stdout.isatty(),
-            on_start=None if args.quiet or reveals is None else lambda settings: _announce(settings, reveals),
+            on_start=None if args.quiet or reveals is None else lambda found: _announce(found, reveals),
+            **settings(args),
         )
     if not args.quiet:
         print("\n".join(summary(report)))
@@ -200,12 +132,3 @@ def _motion(report: clip.ClipReport, largest: float) -> str:
     if largest:
         return f"{found}; a factor of at most {reach / largest:.2g} keeps it within {reach:g} px"
     return f"{found}. Past {reach / factor:.2g} px, × {factor:g} is past the {reach:g} px of the training"
-
-
-def _region(text: str) -> clip.Region:
-    parts = text.split(",")
-    try:
-        x, y, width, height = (int(part) for part in parts)
-    except ValueError:
-        raise InputError(f"--roi must be four whole numbers x,y,width,height in px, got {text!r}") from None
-    return x, y, width, height

@@ -1,229 +1,245 @@
-"""Where and when a clip moves most, found from the clip itself: the line to slice and the moment to look at.
+"""The lines and the moment of most motion in a clip: what a comparison shows slices and a crop of.
 
-Each shot is measured by itself (:mod:`mm.motion.local_shift`): what changes at a cut is no motion. The
-mean squares of all shots are then put together, and the moment at a place is that of the shot which moves
-most there.
+A slice along a row shows the shift of that row's own brightness pattern. So that is measured, at each place
+and for each axis alone: the least-squares shift u = −⟨g s⟩ / (⟨g²⟩ + ε) (Lucas and Kanade 1981, in one
+dimension), where ⟨·⟩ is a Gaussian window, g the gradient of a reference, and s the part of the brightness
+over time that the mode magnifies. Brightness is divided by its local contrast first, so that a place counts
+by how far it moves. What flicker leaves is a multiple of the reference, which is fitted beside the shift.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.magnify.cuts import CutDetector, at_cuts
-from mm.methods.stream import Mode
-from mm.motion.local_shift import ShotShift, measure_shot
-from mm.temporal import Band
+from mm.temporal import Band, from_band
+from mm.video import ClipInfo, open_clip
 from mm.video.grid import Region
 
-# px of the small frames at the rim, where the windows of the measurement are cut.
-_RIM = 3
-
-
-class TooShortError(InputError):
-    """No part of a clip is long enough for its motion to be measured.
-
-    Attributes:
-        blank: the clip's map with no motion in it, for who can go on without; its moment is the middle.
-    """
-
-    def __init__(self, message: str, blank: MotionMap) -> None:
-        super().__init__(message)
-        self.blank = blank
+# px: the longer side at which frames are looked at, and there the standard deviations against noise, of local
+# contrast and of the least-squares window; the rim, where windows are cut.
+_SIDE, _SMOOTH, _CONTRAST, _WINDOW, _RIM = 384, 1.0, 8.0, 2.5, 3
+_FAINT = 0.04  # contrast, of brightness in [0, 1], below which nothing is seen
+_DAMPING = 0.02  # ε: ⟨g²⟩ of a pattern of unit variance and a period of about 45 px
+_BELIEVED = 8.0  # standard deviations of the noise's mean square, since there are thousands of places
+_REFERENCE = 8  # frames at the beginning, whose mean is the reference
 
 
 @dataclass(frozen=True)
-class MotionMap:
-    """How much of a clip's motion is seen at each place, and when.
+class Place:
+    """Where and when a clip moves most, px and frames of the clip.
 
     Attributes:
-        shift: (2, h, w) px of the clip's frames: RMS over time of the shift that a row (0) and a column (1)
-            through this place shows; 0 where it cannot be told from noise.
-        moment: (h, w) long: the number of the frame in which a place is shifted most.
-        size: (height, width) of the clip's frames, px; the map may be smaller.
-        frames: of the clip.
-        cuts: the numbers of the frames, from 0, that begin a new shot.
+        row: with the most motion along x.
+        column: with the most motion along y.
+        point: (x, y) of most motion.
+        frame: the number of the frame in which the point is farthest.
+        found: whether motion was found along x, and along y.
     """
 
-    shift: Tensor
-    moment: Tensor
-    size: tuple[int, int]
-    frames: int
-    cuts: tuple[int, ...] = ()
+    row: int
+    column: int
+    point: tuple[int, int]
+    frame: int
+    found: tuple[bool, bool] = (False, False)
 
-    @property
-    def moves(self) -> bool:
-        """Whether anything was found to move."""
-        return bool((self.shift > 0).any())
-
-    def row(self) -> int:
-        """Return the row that shows the most motion along x, px; the one through :meth:`point` if none."""
-        return self._best(0)
-
-    def column(self) -> int:
-        """Return the column that shows the most motion along y, px; the one through :meth:`point` if none."""
-        return self._best(1)
-
-    def point(self, *, row: int | None = None, column: int | None = None) -> tuple[int, int]:
-        """Return the place (x, y) in px that moves most, on that row or column if one is given.
-
-        The middle where nothing moves.
-        """
-        height, width = self.size
-        y, x = height // 2 if row is None else row, width // 2 if column is None else column
-        if row is not None and column is not None:
-            return x, y
-        strength = self.shift.square().sum(0)
-        if row is not None:
-            strength = self.shift[0].square() * self._only(row, 0)
-        elif column is not None:
-            strength = self.shift[1].square() * self._only(column, 1)
-        if strength.max() > 0:
-            place = int(strength.argmax())
-            found_y, found_x = (
-                self._to_frame(index, axis) for axis, index in enumerate(divmod(place, strength.shape[1]))
-            )
-            return (found_x if column is None else x), (found_y if row is None else y)
-        return x, y
-
-    def frame(self, x: int, y: int) -> int:
-        """Return the number of the frame in which the place (x, y), px, is shifted most."""
-        return int(self.moment[self._to_map(y, 0), self._to_map(x, 1)])
-
-    def _best(self, axis: int) -> int:
-        along = self.shift[axis].square().sum(1 - axis)
-        if along.max() > 0:
-            return self._to_frame(int(along.argmax()), axis)
-        return self.point()[1 - axis]
-
-    def _only(self, position: int, axis: int) -> Tensor:
-        kept = torch.zeros(self.shift.shape[1 + axis], 1)
-        kept[self._to_map(position, axis)] = 1
-        return kept if axis == 0 else kept.mT
-
-    def _to_frame(self, index: int, axis: int) -> int:
-        """A row (axis 0) or column (axis 1) of the map → the frame's."""
-        ratio = self.size[axis] / self.shift.shape[1 + axis]
-        return min(self.size[axis] - 1, round((index + 0.5) * ratio - 0.5))
-
-    def _to_map(self, position: int, axis: int) -> int:
-        count = self.shift.shape[1 + axis]
-        return min(count - 1, int((position + 0.5) * count / self.size[axis]))
+    def scaled(self, info: ClipInfo, size: tuple[int, int]) -> Place:
+        """Return the place in px of the clip resized to ``size`` (height, width)."""
+        y, x = (info.height, size[0]), (info.width, size[1])
+        point = _moved(self.point[0], *x), _moved(self.point[1], *y)
+        return replace(self, row=_moved(self.row, *y), column=_moved(self.column, *x), point=point)
 
 
-def map_motion(
-    chunks: Iterable[Tensor],
+def find_place(
+    path: Path,
     *,
-    mode: Mode = "static",
+    mode: str = "static",
     band: Band | None = None,
+    row: int | None = None,
+    column: int | None = None,
     region: Region | None = None,
-    cuts: bool = True,
-) -> MotionMap:
-    """Find where and when a clip moves most. A constant number of frames is held.
+    cuts: Sequence[int] = (),
+    folder_rate: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+) -> Place:
+    """Find where and when a clip moves most; a constant number of frames is held.
 
     Args:
-        chunks: the clip's frames in order, (n, 3, H, W) float32 in [0, 1] each.
-        mode: what motion is measured against: "static" (the beginning), "dynamic" (the frame before) or
-            "temporal" (what lies in ``band``).
-        band: the frequencies that count; of "temporal" only.
-        region: (x, y, width, height) in px outside which motion does not count.
-        cuts: look for cuts, and measure each shot by itself; False takes the whole clip for one shot.
+        path: a video file or a folder of images.
+        mode: "static" (motion from the beginning), "dynamic" (from the frame before) or "temporal" (within
+            ``band``).
+        band: the frequencies that count in temporal mode.
+        row, column: lines that are given, px; the point is then sought on them.
+        region: (x, y, width, height) px outside which motion does not count.
+        cuts: the numbers of the frames that begin a new shot; each is measured by itself.
+        folder_rate, start, end: see :func:`mm.video.open_clip`.
 
-    Raises:
-        TooShortError: if no shot has 2 frames, or as many as the band needs.
-        InputError: if temporal mode has no band.
+    Returns:
+        The place; the middle of the clip where no motion stands out from noise, or no shot is long enough.
     """
-    if mode == "temporal" and band is None:
-        raise InputError("temporal mode needs a band of frequencies; give --low and --high in Hz")
-    total = _Total()
-    for _, group in groupby(_numbered(chunks, cuts), key=lambda part: part[0]):
-        total.add(measure_shot((frames for _, frames in group), mode, band))
-    return total.result(band if mode == "temporal" else None, region)
+    if band is not None and band.filter == "ideal":
+        # The ideal filter holds the clip; Butterworth's finds the place as well.
+        band = replace(band, filter="butter")
+    shots: list[_Shot] = []
+    count = 0
+    with warnings.catch_warnings():
+        # The methods say what there is to say of the clip.
+        warnings.simplefilter("ignore", UserWarning)
+        with open_clip(path, start=start, end=end, folder_rate=folder_rate) as clip:
+            info = clip.info
+            for frames, _ in clip.chunks(_REFERENCE):
+                within = [cut - count for cut in cuts if count < cut < count + len(frames)]
+                for part in torch.tensor_split(_contrast(frames), within):
+                    if not shots or count in cuts:
+                        shots.append(_Shot(part, count, band if mode == "temporal" else None, mode))
+                    shots[-1].push(part)
+                    count += len(part)
+    y, x = info.height // 2 if row is None else row, info.width // 2 if column is None else column
+    measured = [(shot, square) for shot in shots if (square := shot.finish()) is not None]
+    if not measured:
+        return Place(y, x, (x, y), count // 2)
+    power = torch.stack([square * shot.count for shot, square in measured]).sum(0) / count
+    height, width = power.shape[1:]
+    power *= _counted(power, info, region)
+    found = bool(power[0].any()), bool(power[1].any())
+    down, across = _moved(y, info.height, height), _moved(x, info.width, width)
+    if row is None and column is None and any(found):
+        down, across = divmod(int(power.sum(0).argmax()), width)
+    elif column is None and power[0, down].any():
+        across = int(power[0, down].argmax())
+    elif row is None and power[1, :, across].any():
+        down = int(power[1, :, across].argmax())
+    x = _moved(across, width, info.width) if column is None else x
+    y = _moved(down, height, info.height) if row is None else y
+    farthest = max((shot for shot, _ in measured), key=lambda shot: float(shot.farthest[down, across]))
+    if row is None:
+        row = _moved(int(power[0].sum(1).argmax()), height, info.height) if found[0] else y
+    if column is None:
+        column = _moved(int(power[1].sum(0).argmax()), width, info.width) if found[1] else x
+    return Place(row, column, (x, y), int(farthest.moment[down, across]), found)
 
 
-def _numbered(chunks: Iterable[Tensor], cuts: bool) -> Iterator[tuple[int, Tensor]]:
-    """The frames with the number of their shot."""
-    if not cuts:
-        for chunk in chunks:
-            yield 0, chunk
-        return
-    shot = 0
-    for frames, _, begins in at_cuts(((chunk, (0,) * len(chunk)) for chunk in chunks), CutDetector()):
-        shot += begins
-        yield shot, frames
+class _Shot:
+    """Sums over the frames of a shot.
 
+    Args:
+        contrast: its first frames (n, h, w).
+        first: the number of the first.
+        band: the frequencies that count, None for all.
+        mode: what motion is measured from otherwise.
+    """
 
-class _Total:
-    """Puts the shots of a clip together."""
+    def __init__(self, contrast: Tensor, first: int, band: Band | None, mode: str) -> None:
+        self.count, self._first = 0, first
+        self._filter = None if band is None else from_band(band)
+        self._last = contrast[:1] if mode == "dynamic" else None
+        self._reference = reference = contrast.mean(0)
+        padded = F.pad(reference[None], (1, 1, 1, 1), mode="replicate")[0]
+        slope = torch.stack([padded[1:-1, 2:] - padded[1:-1, :-2], padded[2:, 1:-1] - padded[:-2, 1:-1]]) / 2
+        self._parts = torch.stack([*slope, reference])
+        x0, y0, zero = _blur(self._parts * reference, _WINDOW)
+        xx, yy, xy = _blur(torch.stack([slope[0] ** 2, slope[1] ** 2, slope[0] * slope[1]]), _WINDOW)
+        # The gain is fitted by taking its part out of everything else (Frisch and Waugh 1933).
+        self._gain = torch.stack([x0, y0]) / (zero + _DAMPING), 1 / (zero + _DAMPING)
+        self._energy = torch.stack([xx, yy]) - self._gain[0] * torch.stack([x0, y0])
+        self._cross = xy - x0 * self._gain[0][1]
+        self._squares, self._unexplained = torch.zeros_like(slope), torch.zeros_like(reference)
+        self.farthest, self.moment = torch.zeros_like(reference), torch.full(reference.shape, first)
 
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._frames = self._measured = 0
-        self._longest = 0
-        self._needed = 2
-        self._sum: Tensor | None = None
-        self._most, self._moment = torch.zeros(0), torch.zeros(0)
-        self._size = (0, 0)
+    def push(self, contrast: Tensor) -> None:
+        """Take the next frames (n, h, w)."""
+        if self._filter is not None:
+            self._add(self._filter.push(contrast))
+        elif self._last is not None:
+            self._add(torch.cat([self._last, contrast]).diff(dim=0))
+            self._last = contrast[-1:]
+        else:
+            self._add(contrast - self._reference)
 
-    def add(self, shot: ShotShift) -> None:
-        """Take the next shot."""
-        self._needed, self._longest = shot.needed, max(self._longest, shot.frames)
-        self._size = shot.size
-        if shot.square is not None:
-            square, moment = shot.square, shot.moment + self._frames
-            if self._sum is None:
-                self._sum = torch.zeros_like(square)
-                self._most, self._moment = square.sum(0), moment
-            self._sum += square * shot.frames
-            more = square.sum(0) > self._most
-            self._most = torch.where(more, square.sum(0), self._most)
-            self._moment = torch.where(more, moment, self._moment)
-            self._measured += shot.frames
-        self._starts.append(self._frames)
-        self._frames += shot.frames
-
-    def result(self, band: Band | None, region: Region | None) -> MotionMap:
-        """End the clip."""
-        cuts = tuple(self._starts[1:])
-        if self._sum is None:
-            moment = torch.full((1, 1), self._frames // 2)
-            blank = MotionMap(torch.zeros(2, 1, 1), moment, self._size, self._frames, cuts)
-            raise TooShortError(self._too_short(band, len(cuts)), blank)
-        shift = (self._sum / self._measured).sqrt() * _counted(self._moment, self._size, region)
-        ratio = max(self._size[0] / shift.shape[1], self._size[1] / shift.shape[2])
-        return MotionMap(shift * ratio, self._moment, self._size, self._frames, cuts)
-
-    def _too_short(self, band: Band | None, cuts: int) -> str:
-        if cuts:
-            return (
-                f"the clip has {cuts} cut{'s' * (cuts > 1)}, and the longest part between them has "
-                f"{self._longest} frames, but at least {self._needed} are needed; give a longer clip, raise "
-                "--low if there is a band, or go on across the cuts with --ignore-cuts"
+    def _add(self, selected: Tensor) -> None:
+        for s in selected:
+            bx, by, gain = _blur(self._parts * s, _WINDOW)
+            power = _blur(s[None] ** 2, _WINDOW)[0] - gain**2 * self._gain[1]
+            b = torch.stack([bx, by]) - self._gain[0] * gain
+            dx, dy = self._energy + _DAMPING
+            square = (b / (self._energy + _DAMPING)) ** 2
+            # The best shift in two dimensions leaves the rest: the damped normal equations.
+            explained = (dy * b[0] ** 2 - 2 * self._cross * b[0] * b[1] + dx * b[1] ** 2) / (
+                dx * dy - self._cross**2
             )
-        if band is not None and self._longest >= 2:
+            self._squares += square
+            self._unexplained += (power - explained).clamp_min(0)
+            farther = square.sum(0) > self.farthest
+            self.farthest = torch.where(farther, square.sum(0), self.farthest)
+            self.moment[farther] = self._first + self.count
+            self.count += 1
+
+    def finish(self) -> Tensor | None:
+        """Return the mean square shift (2, h, w) px², less that of noise; 0 where it is not believed.
+
+        None for a shot that is too short.
+        """
+        if self._filter is not None:
             try:
-                band.check_length(self._longest, self._needed)
-            except InputError as error:
-                return str(error)
-        return "the clip has fewer than 2 frames, and motion needs at least 2; give a longer clip"
+                self._add(self._filter.flush())
+            except InputError:
+                return None
+        if self.count < 2:
+            return None
+        # A window averages this share of white noise's variance; the frames' blur has correlated it.
+        share = (1 + 4 * math.pi * _SMOOTH**2) / (4 * math.pi * _WINDOW**2)
+        noise = self._unexplained / self.count * share * self._energy / (self._energy + _DAMPING) ** 2
+        mean = self._squares / self.count
+        return (mean - noise).clamp_min(0) * (mean >= noise * (1 + _BELIEVED * math.sqrt(2 / self.count)))
 
 
-def _counted(like: Tensor, size: tuple[int, int], region: Region | None) -> Tensor:
-    """Return 1 where motion counts, 0 elsewhere: beyond the region, and at the frame's rim."""
-    height, width = like.shape
-    left, top, right, bottom = 0, 0, width, height
-    if region is not None:
-        x, y, wide, tall = region
-        across, down = width / size[1], height / size[0]
-        left, right = int(x * across), math.ceil((x + wide) * across)
-        top, bottom = int(y * down), math.ceil((y + tall) * down)
-    rim = min(_RIM, (min(height, width) - 1) // 2)
+def _contrast(frames: Tensor) -> Tensor:
+    """Return brightness (n, h, w) over its local contrast, of small frames."""
+    light = frames.mean(1)
+    shrink = min(1.0, _SIDE / max(light.shape[1:]))
+    size = [max(1, round(side * shrink)) for side in light.shape[1:]]
+    light = _blur(F.interpolate(light[:, None], size, mode="area")[:, 0], _SMOOTH)
+    light = light - _coarse(light)
+    return light / (_coarse(light**2) + _FAINT**2).sqrt()
+
+
+def _counted(power: Tensor, info: ClipInfo, region: Region | None) -> Tensor:
+    """Return 1 where motion counts, 0 elsewhere: beyond the region, and at the rim."""
+    height, width = power.shape[1:]
+    x, y, wide, tall = region or (0, 0, info.width, info.height)
     counted = torch.zeros(height, width)
-    counted[max(top, rim) : min(bottom, height - rim), max(left, rim) : min(right, width - rim)] = 1
+    rim = min(_RIM, (min(height, width) - 1) // 2)
+    top, bottom = (round(edge * height / info.height) for edge in (y, y + tall))
+    left, right = (round(edge * width / info.width) for edge in (x, x + wide))
+    counted[max(rim, top) : min(height - rim, bottom), max(rim, left) : min(width - rim, right)] = 1
     return counted
+
+
+def _moved(position: int, length: int, other: int) -> int:
+    """Return the place on a side of ``other`` px that is ``position`` on one of ``length`` px."""
+    return min(other - 1, int((position + 0.5) * other / length))
+
+
+def _coarse(images: Tensor) -> Tensor:
+    """Blur by the window of local contrast, on a coarser grid, which is quicker."""
+    size = [max(1, side // 4) for side in images.shape[1:]]
+    small = _blur(F.interpolate(images[:, None], size, mode="area")[:, 0], _CONTRAST / 4)
+    return F.interpolate(small[:, None], images.shape[1:], mode="bilinear", align_corners=False)[:, 0]
+
+
+def _blur(images: Tensor, sigma: float) -> Tensor:
+    """Return the Gaussian-weighted mean of (n, h, w); beyond the rim the images are repeated."""
+    reach = math.ceil(3 * sigma)
+    kernel = torch.exp(-torch.arange(-reach, reach + 1).float().square() / (2 * sigma**2))
+    kernel /= kernel.sum()
+    wide = F.pad(images[:, None], (reach, reach, reach, reach), mode="replicate")
+    return F.conv2d(F.conv2d(wide, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[:, 0]
