@@ -144,9 +144,9 @@ class TrajectoryConfig:
             if not least <= low <= high:
                 raise InputError(f"{name} must satisfy {least} ≤ low ≤ high, got {low:g} and {high:g}")
         low, high = self.frequencies
-        if not 0.02 <= low < high:
+        if not 0.01 <= low < high:
             raise InputError(
-                f"frequencies must satisfy 0.02 ≤ low < high (cycles per frame), got {low:g} and {high:g}"
+                f"frequencies must satisfy 0.01 ≤ low < high (cycles per frame), got {low:g} and {high:g}"
             )
         if high > NYQUIST:
             raise InputError(

@@ -9,9 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from mm.cli import main
 from mm.registry import motion_generators
+from mm.video import read_clip
 
 SMALL = ("--size", "56x40", "--max-magnified", "6", "--max-motion", "2", "--device", "cpu")
 
@@ -169,6 +171,7 @@ def test_own_photographs_and_cutouts(tmp_path: Path) -> None:
 PLUGIN = """
 import torch
 from mm.registry import motion_generators
+from mm.video import read_clip
 
 
 @motion_generators.register("sideways")
@@ -254,3 +257,66 @@ def test_out_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert synthesize(out, "--count", "1") == 2
     assert "is a file; name a folder" in capsys.readouterr().err
     assert out.read_text() == "mine"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of a moving background, compressed, and one with objects."""
+    out = tmp_path_factory.mktemp("clips")
+    clip = ("--clip", "--frames", "12", "--fps", "24", "--band", "3", "6", "--steady", "--count", "2")
+    moves = ("--motion", "rotation", "--max-motion", "1", "--codec", "mjpeg", "--crf", "2")
+    assert synthesize(out, "--subset", "background", *clip, *moves) == 0
+    return out
+
+
+def test_a_clip_is_a_video_its_truth_and_its_motion(clips: Path) -> None:
+    facts = record(clips, 1)
+    assert facts["band"] == [3.0, 6.0]
+    assert facts["fps"] == 24
+    assert facts["codec"] == {"name": "mjpeg", "crf": 2.0}
+    (background,) = facts["layers"]
+    assert (background["kind"], background["label"], background["motion"]) == ("background", 0, "rotation")
+    assert np.shape(background["band"]) == (12, 2)
+    assert not np.any(background["other"])
+    field = np.load(clips / facts["displacement_field"])
+    assert field.shape == (12, 40, 56, 2)
+    # A rotation's field is linear in the place: its mean is that of the middle, the layer's centre.
+    assert np.abs(field.mean((1, 2)) - background["band"]).max() < 0.02 * np.abs(field).max()
+    videos = {name: read_clip(clips / facts[name])[0] for name in ("clip", "truth")}
+    for frames in videos.values():
+        assert frames.shape == (12, 3, 40, 56)
+    assert 0.5 / 255 < (videos["clip"] - videos["truth"]).abs().mean() < 0.1
+    assert picture(clips / facts["visible_layer"]).max() == 0
+
+
+def test_clips_are_a_function_of_the_seed(clips: Path, tmp_path: Path) -> None:
+    same = ("--clip", "--frames", "12", "--fps", "24", "--band", "3", "6", "--steady", "--count", "1")
+    moves = ("--motion", "rotation", "--max-motion", "1")
+    assert synthesize(tmp_path, "--subset", "background", *same, *moves) == 0
+    again, first = (read_clip(folder / "000000_truth.mkv")[0] for folder in (tmp_path, clips))
+    assert torch.equal(again, first)
+    lossless, coded = (read_clip(folder / "000000_clip.mkv")[0] for folder in (tmp_path, clips))
+    assert 0 < (lossless - coded).abs().mean() < 0.03
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--frames", "8"), "--frames is of clips; add --clip"),
+        (("--clip", "--band", "5", "20"), "--band must end at 15 Hz or below, half of --fps, got 20"),
+        (("--clip", "--band", "5", "2"), "0 < LOW < HIGH Hz, got 5 2"),
+        (("--clip", "--crf", "20"), "add --codec"),
+        (("--clip", "--codec", "h264", "--crf", "60"), "crf of h264 must be between 0 and 51, got 60"),
+        (("--clip", "--frames", "1"), "frames must be at least 2, got 1"),
+        (("--clip", "--frames", "900000000"), "lower --frames or --size"),
+        (("--clip", "--fps", "-3", "--band", "1", "2"), "--fps must be above 0, got -3"),
+    ],
+)
+def test_bad_clips_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert synthesize(tmp_path, *arguments) != 0
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
