@@ -48,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "`mm methods NAME` lists them",
     )
     how.add_argument(
+        "--direction",
+        type=float,
+        metavar="DEGREES",
+        help="magnify motion along this direction alone, from right (0) to down (90); splat weights take it",
+    )
+    how.add_argument(
         "--weights", metavar="NAME|FILE", help="shipped weights, or a .safetensors, .ckpt or .npz file"
     )
     add_work(how)
@@ -74,11 +80,12 @@ def run(args: argparse.Namespace) -> None:
     with warnings_as_lines():
         load_plugins(args.plugins)
         reveals = None if args.preset is None else preset(args.preset).reveals
+        along = {} if args.direction is None else {"direction": f"{args.direction:g}"}
         report = clip.magnify(
             args.input,
             args.output,
             method=args.method,
-            options=split(args.option),
+            options=split(args.option) | along,
             weights=args.weights,
             side_by_side=args.side_by_side,
             lossless=args.lossless,

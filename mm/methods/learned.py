@@ -26,7 +26,7 @@ _REACH = 30.0
 
 @methods.register("learned")
 class LearnedMagnifier(FrameStream):
-    """Magnifies small motion by a trained network, which bears noise and softens detail (Oh et al. 2018).
+    """Magnifies small motion by a trained network, which bears noise and occlusion (Oh et al. 2018).
 
     ``--weights`` chooses the network, ``--precision`` its arithmetic. See :class:`mm.methods.Magnifier` for
     the interface.

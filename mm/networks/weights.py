@@ -30,7 +30,7 @@ from mm.networks.released import load_released
 from mm.runtime import choose_device
 
 # What `load()` gives.
-DEFAULT_WEIGHTS = "oh2018-mm"
+DEFAULT_WEIGHTS = "splat"
 
 _SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 _SUFFIXES = (".safetensors", ".ckpt", ".npz")
