@@ -6,6 +6,7 @@ import it. Plug-ins add to the registries by being imported; :mod:`mm.plugins` f
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -20,11 +21,19 @@ class Registry:
 
     Args:
         kind: what the entries are, in the singular, as error messages call it ("motion generator").
+        home: the module that enters what is built in, imported when the registry is first looked at.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, home: str | None = None) -> None:
         self.kind = kind
+        self._home = home
         self._entries: dict[str, Any] = {}
+
+    def _known(self) -> dict[str, Any]:
+        home, self._home = self._home, None
+        if home is not None:
+            importlib.import_module(home)
+        return self._entries
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that enters its class or function under ``name``.
@@ -51,7 +60,7 @@ class Registry:
         Raises:
             InputError: if there is none; the message lists the names and the closest match.
         """
-        if name not in self._entries:
+        if name not in self._known():
             hint = did_you_mean(name, self._entries)
             names = ", ".join(sorted(self)) or "none"
             way = "" if hint else "; one that a plug-in registers needs --plugins FILE"
@@ -59,15 +68,15 @@ class Registry:
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._known()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self._known())
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._known())
 
 
 motion_generators = Registry("motion generator")
 image_sources = Registry("image source")
-methods = Registry("method")
+methods = Registry("method", home="mm.methods")

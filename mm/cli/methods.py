@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-import mm.methods  # noqa: F401  (enters the methods that are built in)
 from mm.cli.console import warnings_as_lines
 from mm.methods.parameters import options_of, summary_of
 from mm.plugins import load_plugins

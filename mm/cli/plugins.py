@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import sys
 import warnings
 from typing import Any
 
@@ -15,6 +16,7 @@ from mm import plugins
 
 # Importing these enters what is built in.
 _ROOMS = ("mm.synthesis", "mm.data.sources", "mm.data.procedural", "mm.methods")
+_PIPED_WIDTH = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,10 +43,11 @@ def run(args: argparse.Namespace) -> int:
         warnings.simplefilter("ignore")
         found = plugins.load_plugins(args.plugins)
     origins = {entry: plugin.origin for plugin in found for entry in plugin.registered}
-    console = Console()
+    # In a file or a pipe no path is broken: it is there to be searched and copied.
+    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     for registry in plugins.REGISTRIES:
-        table = Table(f"{registry.kind}s", expand=True)
-        # Long paths are wrapped, not cut: they are there to be copied.
+        table = Table(f"{registry.kind}s", expand=console.is_terminal)
+        # Long paths are wrapped, not cut.
         table.add_column("class_path", overflow="fold")
         table.add_column("from", overflow="fold")
         for name in sorted(registry):

@@ -19,7 +19,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(plugins.VARIABLE, "")
     monkeypatch.setattr(plugins, "_tried", {})
     monkeypatch.setattr(plugins, "__path__", [])
-    before = {registry.kind: dict(registry._entries) for registry in plugins.REGISTRIES}
+    before = {each.kind: {name: each.get(name) for name in each} for each in plugins.REGISTRIES}
     yield
     for registry in plugins.REGISTRIES:
         registry._entries = before[registry.kind]

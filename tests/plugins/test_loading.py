@@ -158,9 +158,8 @@ def test_the_option_is_split_from_the_others() -> None:
 
 
 def test_the_command_lists_everything_with_its_origin(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
     write(tmp_path, "flat_eight")
     write(tmp_path, "fails_d", "raise ValueError('a reason')")
     write(tmp_path, "quiet", "x = 1")
@@ -189,4 +188,4 @@ def test_the_shipped_plugins_load(shipped: Path) -> None:
     found = plugins.load_plugins([shipped])
     assert [plugin.error for plugin in found] == [None] * len(found)
     names = {name for plugin in found for _, name in plugin.registered}
-    assert names == {"coco-photographs", "coco-cutouts", "voc-cutouts"}
+    assert names == {"coco-photographs", "coco-cutouts", "voc-cutouts", "difference"}

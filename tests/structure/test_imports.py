@@ -101,3 +101,9 @@ def test_magnifying_loads_no_slow_part_of_scipy_that_it_does_not_use() -> None:
     loaded = loaded_after("import mm.methods, mm.magnify.clip, mm.cli.magnify")
     assert "torch" in loaded
     assert not loaded & {"scipy.signal", "scipy.stats", "scipy.optimize", "scipy.cluster", "scipy.ndimage"}
+
+
+def test_methods_are_known_without_another_import() -> None:
+    program = "from mm.registry import methods; print(*sorted(methods), methods.get('phase').__name__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {"learned", "linear", "phase", "PhaseMagnifier"} <= set(done.stdout.split())
