@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,42 @@ def whole_numbers(option: str, text: str, count: int, form: str) -> tuple[int, .
     if len(numbers) != count:
         raise InputError(f"{option} must be {count} whole numbers {form} in px, got {text!r}")
     return numbers
+
+
+def numbers(name: str, parts: str, kind: type = float) -> Callable[[str], tuple[float, ...]]:
+    """Return a reader of numbers with commas between them, for ``add_argument``.
+
+    Args:
+        name: of the option, for the message.
+        parts: what the numbers are, with commas between them, such as "x,y".
+        kind: float, or int for whole numbers.
+    """
+    count = parts.count(",") + 1
+
+    def read(text: str) -> tuple[float, ...]:
+        try:
+            found = tuple(kind(part) for part in text.split(","))
+        except ValueError:
+            found = ()
+        if len(found) != count:
+            whole = "whole numbers" if kind is int else "numbers"
+            raise InputError(f"{name} must be {count} {whole} {parts}, got {text!r}")
+        return found
+
+    return read
+
+
+def add_stabilize(parser: argparse.ArgumentParser) -> None:
+    """Describe the two arguments of stabilisation."""
+    group = parser.add_argument_group("camera")
+    group.add_argument(
+        "--stabilize",
+        choices=("translation", "similarity", "affine"),
+        help="take out the camera's own motion of this kind, against the first frame",
+    )
+    group.add_argument(
+        "--still",
+        type=numbers("--still", "x,y,width,height", int),
+        metavar="X,Y,W,H",
+        help="region that should stand still, px of the input; the whole frame if not given",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mm.cli.arguments import add_settings, add_work, settings
+from mm.cli.arguments import add_settings, add_stabilize, add_work, settings
 from mm.cli.console import rate, warnings_as_lines
 from mm.files import output
 from mm.magnify import clip
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="a video (.mp4, .m4v, .mov, .mkv, .webm, .avi, .gif); no suffix: a folder of PNG images",
     )
+    add_stabilize(parser)
     how = parser.add_argument_group("how")
     how.add_argument(
         "--depth",
@@ -88,6 +89,8 @@ def run(args: argparse.Namespace) -> None:
             options=split(args.option) | along,
             weights=args.weights,
             side_by_side=args.side_by_side,
+            stabilize=args.stabilize,
+            still=args.still,
             lossless=args.lossless,
             crf=args.crf,
             x264_preset=args.x264_preset,

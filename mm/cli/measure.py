@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mm.cli.arguments import add_stabilize, numbers
 from mm.cli.console import warnings_as_lines
 from mm.errors import InputError
 
@@ -17,34 +17,21 @@ if TYPE_CHECKING:
 LISTED = 5  # vibrations a place that are printed
 
 
-def numbers(count: int, kind: type = float) -> Callable[[str], tuple[float, ...]]:
-    """Return a reader of ``count`` numbers with commas between them."""
-
-    def read(text: str) -> tuple[float, ...]:
-        parts = text.split(",")
-        if len(parts) != count:
-            raise ValueError(text)
-        return tuple(kind(part) for part in parts)
-
-    read.__name__ = f"{count} numbers with commas between them"
-    return read
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
     parser.add_argument("input", type=Path, metavar="IN", help="a video, or a folder of images")
     places = parser.add_argument_group("places (those that move most if none is given), px of the input")
-    for name, metavar, count, text in (
-        ("point", "X,Y", 2, "measure the region about this point"),
-        ("roi", "X,Y,W,H", 4, "measure this region"),
-        ("line", "X0,Y0,X1,Y1", 4, "measure points along this line"),
+    for name, parts, text in (
+        ("--point", "x,y", "measure the region about this point"),
+        ("--roi", "x,y,width,height", "measure this region"),
+        ("--line", "x0,y0,x1,y1", "measure points along this line"),
     ):
         places.add_argument(
-            f"--{name}",
-            type=numbers(count, int if name == "roi" else float),
+            name,
+            type=numbers(name, parts, int if name == "--roi" else float),
             action="append",
             default=[],
-            metavar=metavar,
+            metavar=parts.upper(),
             help=f"{text}; may be given several times",
         )
     places.add_argument("--size", type=int, default=32, metavar="PX", help="side of the region about a point")
@@ -65,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scale = parser.add_argument_group("scale and time")
     scale.add_argument("--mm-per-px", type=float, metavar="K", help="millimetres a px")
     scale.add_argument(
-        "--known-length", type=numbers(2), metavar="PX,MM", help="a length in the picture, px and mm"
+        "--known-length",
+        type=numbers("--known-length", "px,mm"),
+        metavar="PX,MM",
+        help="a length in the picture, px and mm",
     )
     scale.add_argument(
         "--fps",
@@ -75,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     scale.add_argument("--start", type=float, metavar="S", help="begin at this time of playback, seconds")
     scale.add_argument("--end", type=float, metavar="S", help="stop before this time of playback, seconds")
+    add_stabilize(parser)
     band = parser.add_argument_group("spectrum")
     band.add_argument("--low", type=float, metavar="HZ", help="look for vibrations from this frequency on")
     band.add_argument("--high", type=float, metavar="HZ", help="look for vibrations up to this frequency")
@@ -124,6 +115,8 @@ def run(args: argparse.Namespace) -> None:
             high=args.high,
             resolution=args.resolution,
             shapes=args.shape,
+            stabilize=args.stabilize,
+            still=args.still,
             advance=lambda count: bar.advance(task, count),
         )
     write_files(found, out)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mm.cli.arguments import add_stabilize
 from mm.cli.console import warnings_as_lines
 from mm.errors import InputError
 from mm.files import check_free, output, replacing
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="resize the frames first; below 1 for motion of more than a px from frame to frame",
     )
+    add_stabilize(parser)
     parser.add_argument("--peaks", type=int, default=8, metavar="N", help="list at most this many")
     parser.add_argument(
         "--out", type=output, metavar="PNG", help="the picture; IN_spectrum.png in this folder if not given"
@@ -63,6 +65,8 @@ def run(args: argparse.Namespace) -> None:
     check_free([picture], [args.input], overwrite=args.overwrite)
     if args.peaks < 1:
         raise InputError(f"--peaks must be at least 1, got {args.peaks}")
+    if args.still is not None and args.stabilize is None:
+        raise InputError("--still names what should stand still for --stabilize; give that too")
     region = None if args.roi is None else _region(args.roi)
     # Here, not above: `mm spectrum --help` needs none of them.
     from rich.console import Console
@@ -86,6 +90,8 @@ def run(args: argparse.Namespace) -> None:
             start=args.start,
             end=args.end,
             scale=args.scale,
+            stabilize=args.stabilize,
+            still=args.still,
             advance=lambda count: bar.advance(task, count),
         )
     found = motion_spectrum(motion, args.peaks)
@@ -152,6 +158,10 @@ def command(args: argparse.Namespace, motion: BlockMotion, peak: Peak) -> str:
     for option, value in (("fps", args.fps), ("start", args.start), ("end", args.end)):
         if value is not None:
             words += [f"--{option}", f"{value:g}"]
+    if args.stabilize is not None:
+        words += ["--stabilize", args.stabilize]
+    if args.still is not None:
+        words += ["--still", ",".join(map(str, args.still))]
     if args.roi is not None:
         words += ["--roi", args.roi.replace(" ", "")]
     return shlex.join(words)

@@ -22,7 +22,9 @@ from mm.magnify.presets import settle
 from mm.magnify.progress import Counter
 from mm.magnify.settings import Settings
 from mm.magnify.shots import Shots
+from mm.magnify.steady import SteadyClip
 from mm.methods.parameters import make
+from mm.motion.camera import Kind
 from mm.networks.base import check_factor
 from mm.runtime import choose_device
 from mm.temporal import Band
@@ -103,6 +105,8 @@ def magnify(
     end: float | None = None,
     scale: float = 1.0,
     roi: Region | None = None,
+    stabilize: Kind | None = None,
+    still: Region | None = None,
     lossless: bool = False,
     crf: float = DEFAULT_CRF,
     x264_preset: str = DEFAULT_PRESET,
@@ -146,6 +150,8 @@ def magnify(
         scale: resize the frames by this before magnifying (bicubic, anti-aliased).
         roi: (x, y, width, height) of the one region to magnify, in px of the input; the rest of the frame is
             kept as it is, and the region's border is blended in.
+        stabilize: the camera's motion that is taken out first: "translation", "similarity" or "affine".
+        still: (x, y, width, height) px of the clip that should stand still then; everywhere if None.
         lossless: write FFV1 (.mkv) instead of H.264.
         crf: quality of H.264, 0 to 51; lower is better.
         x264_preset: speed of H.264's encoder, one of :data:`mm.video.containers.X264_PRESETS`.
@@ -176,6 +182,8 @@ def magnify(
         options=options,
     )
     check_factor(settings.factor, 1)
+    if still is not None and stabilize is None:
+        raise InputError("--still names what should stand still for --stabilize; give that too")
     _check_distinct(source, target)
     place = choose_device(device)
     if batch is not None and batch < 1:
@@ -231,8 +239,9 @@ def magnify(
             Counter(frames, source.name, progress) as done,
         ):
             evenly = band is not None
+            steady = clip if stabilize is None else SteadyClip(clip, stabilize, still)
             pipeline = Pipeline(
-                clip, magnifier, framing, size, evenly=evenly, watch=watch, shots=shots, done=done
+                steady, magnifier, framing, size, evenly=evenly, watch=watch, shots=shots, done=done
             )
             with contextlib.closing(iter(pipeline)) as finished:
                 for output, pts in finished:

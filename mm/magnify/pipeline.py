@@ -15,6 +15,7 @@ from mm.magnify.framing import Framing
 from mm.magnify.monitor import MotionMonitor
 from mm.magnify.progress import Counter
 from mm.magnify.shots import Shots
+from mm.magnify.steady import SteadyClip
 from mm.methods.base import Magnifier
 from mm.methods.codes import from_int16, to_int16
 from mm.video.info import Chunk
@@ -50,7 +51,7 @@ class Pipeline:
 
     def __init__(
         self,
-        clip: Clip,
+        clip: Clip | SteadyClip,
         magnifier: Magnifier,
         framing: Framing,
         batch: int,

@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.errors import InputError
+from mm.motion.camera import Camera, Kind, displacement_of
 from mm.motion.registration import luminance
 from mm.video import ClipInfo, open_clip
 from mm.video.grid import Region, resize, scaled_region, scaled_size
@@ -120,6 +121,8 @@ def block_motion(
     start: float | None = None,
     end: float | None = None,
     scale: float = 1.0,
+    stabilize: Kind | None = None,
+    still: Region | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> BlockMotion:
     """Follow the blocks of a clip; a few frames are held at a time.
@@ -135,6 +138,8 @@ def block_motion(
         end: seconds of playback before which to stop.
         scale: resize the frames first; a smaller one follows faster motion. Displacement is in px of the clip
             all the same.
+        stabilize: what the camera does, which is taken out; nothing if None.
+        still: (x, y, width, height) px of the clip that should stand still; everywhere if None.
         advance: called with the number of frames that were taken.
 
     Raises:
@@ -171,7 +176,11 @@ def block_motion(
         )
         pts: list[int] = []
         picture: Array | None = None
+        camera = None if stabilize is None else Camera(stabilize, still, str(path))
+        moves: list[Array] = []
         for frames, ticks in clip.chunks():
+            if camera is not None:
+                moves.append(camera.push(frames))
             grey = luminance(resize(frames, size)[..., top:bottom, left:right]).numpy()
             if picture is None:
                 picture = grey[0, y - top : y - top + height, x - left : x - left + width].copy()
@@ -191,12 +200,16 @@ def block_motion(
     moved /= np.array([size[1] / info.width, size[0] / info.height], np.float32)
     across, down = info.width / size[1], info.height / size[0]
     middle = (block - 1) / 2
+    columns = (left + tracker.left + block * np.arange(tracker.columns) + middle + 0.5) * across - 0.5
+    rows = (top + tracker.top + block * np.arange(tracker.rows) + middle + 0.5) * down - 0.5
+    if moves:
+        moved -= displacement_of(np.concatenate(moves), columns, rows[:, None])
     return BlockMotion(
         displacement=_evenly(moved, pts, info),
         texture=texture,
         followed=followed,
-        x=(left + tracker.left + block * np.arange(tracker.columns) + middle + 0.5) * across - 0.5,
-        y=(top + tracker.top + block * np.arange(tracker.rows) + middle + 0.5) * down - 0.5,
+        x=columns,
+        y=rows,
         block=block * across,
         fps=float(info.rate) if fps is None else fps,
         playback=float(info.rate),

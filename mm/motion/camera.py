@@ -29,9 +29,10 @@ APART = 8  # px, at least, between corners
 QUALITY = 0.01  # of the best corner's
 WINDOW = 21  # px, the side of what is followed
 INLIER = 0.5  # px from the first fit
-TILES = 40  # windows that are registered at most
-TILE, TILE_AROUND = 40, 13  # px, a window's side, and what registration sees beyond it
+TILES = 64  # windows that are registered at most
+TILE, TILE_AROUND = 24, 9  # px, a window's side, and what registration sees beyond it
 LEAST_SCALE = 0.003  # px, the distance from the fit beyond which a window counts less
+PARTS = 6  # of the frame's width and height
 ALIKE = 0.8  # correlation of a window with the first frame's
 LEAST = {"translation": 3, "similarity": 6, "affine": 8}  # corners that a fit takes
 ITERATIONS = 8  # of registration
@@ -58,8 +59,9 @@ class Camera:
         self.kind, self.still, self.name = kind, still, name
         self._anchor: NDArray[np.uint8] | None = None
         self._corners: Floats = np.zeros((0, 2), np.float32)
-        self._base = np.eye(3)
-        self._last = np.eye(3)
+        self._base: Floats = np.eye(3)
+        self._last: Floats = np.eye(3)
+        self._step: Floats = np.eye(3)
         self._warned = False
 
     def push(self, frames: Tensor) -> Floats:
@@ -111,15 +113,23 @@ class Camera:
             mask = np.zeros_like(frame)
             mask[y : y + height, x : x + width] = 255
         corners = cv2.goodFeaturesToTrack(frame, CORNERS, QUALITY, APART, mask=mask)
-        self._corners = np.zeros((0, 2), np.float32) if corners is None else corners.reshape(-1, 2)
+        self._corners = (
+            np.zeros((0, 2), np.float32) if corners is None else np.float32(corners).reshape(-1, 2)
+        )
         self._anchor, self._step = frame, np.eye(3)
-        # The corners come best first; windows far apart say most of a turn or a zoom.
+        # The corners come best first; one of each part of the frame before a second, so that a thing with
+        # many does not outvote the rest.
         height, width = frame.shape
+        parts = (self._corners / (width, height) * PARTS).astype(int) @ (1, PARTS)
+        turn = [int((parts[:number] == part).sum()) for number, part in enumerate(parts)]
         side = TILE + 2 * TILE_AROUND
         places: list[Floats] = []
-        for x, y in self._corners:
+        for x, y in self._corners[np.argsort(turn, kind="stable")]:
             left, top = (round(float(at) - side / 2) for at in (x, y))
             fits = left >= 0 and top >= 0 and left + side <= width and top + side <= height
+            if mask is not None and fits:
+                inner = slice(TILE_AROUND, TILE_AROUND + TILE)
+                fits = bool(mask[top : top + side, left : left + side][inner, inner].all())
             if fits and all(max(abs(left - other[0]), abs(top - other[1])) >= TILE / 2 for other in places):
                 places.append(np.array([left, top]))
             if len(places) == TILES:
@@ -224,7 +234,7 @@ def _weighted_fit(kind: Kind, first: Floats, there: Floats) -> Floats:
             (rows * root[..., None]).reshape(-1, rows.shape[-1]), (target * root).reshape(-1), rcond=None
         )[0]
         apart = np.hypot(*(target - rows @ values).T)
-        scale = 2 * np.median(apart) + LEAST_SCALE
+        scale = np.median(apart) + LEAST_SCALE
         weight = 1 / (1 + (apart / scale) ** 2) ** 2
     fit = np.eye(3)
     fit[:2, 2] = values[-2:]

@@ -20,6 +20,7 @@ from scipy.signal import savgol_filter, welch
 
 from mm.errors import InputError
 from mm.motion.blocks import LEAST_FRAMES, BlockMotion, block_motion
+from mm.motion.camera import Camera, Kind
 from mm.motion.places import Followed, PlaceFollower, codec_px
 from mm.motion.registration import luminance
 from mm.motion.spectrum import motion_spectrum
@@ -242,6 +243,8 @@ def measure(
     high: float | None = None,
     resolution: float | None = None,
     shapes: Sequence[float] = (),
+    stabilize: Kind | None = None,
+    still: Region | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Measurement:
     """Measure displacement, vibrations and their uncertainties at places of a clip.
@@ -260,6 +263,8 @@ def measure(
         low, high: Hz, between which vibrations are looked for.
         resolution: Hz, of the spectrum; that of the whole record if None.
         shapes: Hz, at which the deflection shape of the whole picture is found.
+        stabilize: what the camera does, which is taken out of every displacement; nothing if None.
+        still: (x, y, width, height) px of the clip that should stand still; everywhere if None.
         advance: called with the number of frames that were taken.
 
     Without points, regions and lines, the places that move most are found first.
@@ -292,6 +297,8 @@ def _measure(
     high: float | None,
     resolution: float | None,
     shapes: Sequence[float],
+    stabilize: Kind | None,
+    still: Region | None,
     advance: Callable[[int], None],
 ) -> Measurement:
     scale, scale_u = _scale(mm_per_px, known_length)
@@ -308,23 +315,31 @@ def _measure(
     if frames_there is not None and frames_there < LEAST_FRAMES:
         raise _too_short(path, frames_there)
     _check_band(low, high, resolution, rate, frames_there)
+    if still is not None and stabilize is None:
+        raise InputError("still names what should stand still for stabilize; give that too")
     named = _places(info, points, rois, lines, size)
     compression = measure_compression(info)
     notes = _notes(info, compression, fps)
     blocks: BlockMotion | None = None
     if not named or shapes:
-        blocks = block_motion(path, fps=fps, start=start, end=end, advance=advance)
+        blocks = block_motion(
+            path, fps=fps, start=start, end=end, stabilize=stabilize, still=still, advance=advance
+        )
     if not named:
         assert blocks is not None
         named = _places(info, _moving(blocks, size), (), (), size)
     follower = PlaceFollower([region for _, region in named], [name for name, _ in named])
     pts: list[int] = []
     picture: Floats | None = None
+    camera = None if stabilize is None else Camera(stabilize, still, str(path))
+    moves: list[Floats] = []
     with open_clip(path, start=start, end=end, folder_rate=fps) as clip:
         for frames, ticks in clip.chunks(CHUNK):
             grey = luminance(frames)
             picture = grey[0].numpy().copy() if picture is None else picture
             follower.push(grey)
+            if camera is not None:
+                moves.append(camera.push(grey))
             pts += ticks
             advance(len(ticks))
     if len(pts) < LEAST_FRAMES:
@@ -339,7 +354,7 @@ def _measure(
     group = None if compression is None or compression.group is None else compression.group / rate
     places = tuple(
         _place(name, region, followed, steps, rate, compression, direction, (low, high), segment, group)
-        for (name, region), followed in zip(named, follower.finish(), strict=True)
+        for (name, region), followed in zip(named, follower.finish(moves), strict=True)
     )
     for place in places:
         if place.lost > 0.02:

@@ -18,6 +18,7 @@ from scipy.signal import detrend
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.motion.camera import displacement_of
 from mm.motion.registration import FLAT, Registered, register
 from mm.video.grid import Region
 
@@ -141,17 +142,30 @@ class PlaceFollower:
             own[where] = other[better]
         return close
 
-    def finish(self) -> list[Followed]:
-        """Return what was followed, one for each region."""
+    def finish(self, camera: Sequence[Floats] = ()) -> list[Followed]:
+        """Return what was followed, one for each region.
+
+        Args:
+            camera: transforms of the frames, (n, 2, 3) a push, see :class:`mm.motion.camera.Camera`: their
+                displacement is taken out. Empty for a camera that stands still.
+        """
         return [
             Followed(
-                displacement=torch.cat([each[0] for each in part]).double().numpy(),
+                displacement=torch.cat([each[0] for each in part]).double().numpy() - _moved(region, camera),
                 covariance=torch.cat([each[1] for each in part]).double().numpy(),
                 agreement=torch.cat([each[2] for each in part]).double().numpy(),
                 tensor=part[0][3][0].double().numpy(),
             )
-            for part in self._parts
+            for region, part in zip(self.regions, self._parts, strict=True)
         ]
+
+
+def _moved(region: Region, camera: Sequence[Floats]) -> Floats:
+    """Return by how much the camera moves a region's centre, px."""
+    x, y, width, height = region
+    if not camera:
+        return np.zeros(2)
+    return displacement_of(np.concatenate(camera), x + (width - 1) / 2, y + (height - 1) / 2)
 
 
 def codec_px(tensor: Floats, step: float) -> Floats:

@@ -29,9 +29,10 @@ Floats = NDArray[np.floating]
 PADDING = 4  # points of the spectrum for each bin of 1 / duration
 HALF_CONFIDENCE = 0.02  # px, the noise in a frame at which a block counts half
 SURE = 0.02  # confidence below which a block's own amplitude is not shown
-NEIGHBOURS = 8  # bins to either side whose median is the noise floor
+NEIGHBOURS, FEW_NEIGHBOURS = 8, 4  # bins to either side whose median is the noise floor; in short records
 OUTSTANDING = 5.0  # scatters of the logarithm that a peak must stand above the floor
 LEAST_RATIO = 1.25  # of a peak's power over the floor's
+SURE_RATIO = 25.0  # likewise, at which it stands out of white noise in one record (1 in a million at a bin)
 LEAST_AMPLITUDE = 0.002  # px: below this, compression and rounding move what stands still
 SLOWEST = 1.5  # periods in the clip: what has fewer is not told from a trend
 LEAST_PERIODS = 3.0  # in the clip, from which on a frequency is told: a drift that bends seems to have fewer
@@ -39,7 +40,6 @@ MOST_PEAKS = 8
 HARMONICS = 6  # the highest that is named
 BAND = 0.15  # of the peak's frequency, to either side, at least BAND_BINS
 BAND_BINS = 2.0
-_ONE_RECORD = 1.3  # scatter of the logarithm of white noise's power in one record, which averaging lessens
 _LEAST_POWER = (LEAST_AMPLITUDE / 4) ** 2
 
 
@@ -230,7 +230,9 @@ def noise_floor(mean: Floats, bins: Floats, places: list[int]) -> Floats:
     The span has constant width and ends at the spectrum's ends.
     """
     lowest = int(np.searchsorted(bins, 1.0))
-    span = min(2 * NEIGHBOURS * PADDING + 1, len(bins) - lowest)
+    # A short record has few bins, and its slow part stands far above the rest: the floor must follow that.
+    near = min(NEIGHBOURS, max(FEW_NEIGHBOURS, round(bins[-1] / 6)))
+    span = min(2 * near * PADDING + 1, len(bins) - lowest)
     kept = np.where(_leakage(mean, bins, places, bins) < mean, mean, np.nan)[lowest:]
     windows = np.lib.stride_tricks.sliding_window_view(kept, span)
     # Where all of a span is leakage, nothing else is seen.
@@ -251,7 +253,7 @@ def _outstanding(mean: Floats, bins: Floats, lines: list[int]) -> list[int]:
     height = np.log(np.maximum(mean, _LEAST_POWER) / np.maximum(floor, _LEAST_POWER))
     noise = height[(bins >= SLOWEST) & (_leakage(mean, bins, lines, bins) < mean)]
     scatter = 1.4826 * float(np.median(np.abs(noise - np.median(noise)))) if len(noise) else 0.0
-    least = max(OUTSTANDING * min(scatter, _ONE_RECORD), math.log(LEAST_RATIO))
+    least = max(min(OUTSTANDING * scatter, math.log(SURE_RATIO)), math.log(LEAST_RATIO))
     places, _ = find_peaks(height, height=least, prominence=least / 2, distance=2 * PADDING)
     # A drift leaks as a line does; what still rises at its fast end is the foot of a line.
     slow = mean[bins < SLOWEST]
