@@ -139,7 +139,8 @@ def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum
         x, y = motion.crossed
         lines.append(
             f"something crosses the picture or moves far, about x {x:.0f}, y {y:.0f}: in mm magnify "
-            "--method acceleration leaves steady motion alone, and --method layered follows one thing"
+            "--method acceleration leaves steady motion alone, --method layered follows one thing, and "
+            "--stabilize takes out the camera's motion"
         )
     return lines
 
