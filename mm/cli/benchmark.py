@@ -103,13 +103,13 @@ def measure(
     # Here, for the help must not pay for Lightning.
     from pytorch_lightning.callbacks import ModelCheckpoint, ProgressBar
 
-    from mm.cli.fit import build, prepare, worker_errors
+    from mm.cli.fit import build, prepare
     from mm.training.profile import StepProfiler, peak_memory
     from mm.training.provenance import hardware, software
 
     profiler = StepProfiler(steps, warmup, clock=clock)
     training = prepare("benchmark train", arguments)
-    with tempfile.TemporaryDirectory(prefix="mm-benchmark-") as folder, worker_errors():
+    with tempfile.TemporaryDirectory(prefix="mm-benchmark-") as folder:
         cli = build([*training, *_no_traces(folder, profiler.trainer_steps)], run=False, command=_TRAIN)
         trainer: Any = cli.trainer
         data = cli.datamodule

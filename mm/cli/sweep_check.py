@@ -9,16 +9,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mm.cli.class_paths import nearest_option
-from mm.cli.fit import MagnificationCLI, build
-from mm.cli.logged import logged_metrics
+from mm.cli.fit import MagnificationCLI, build, short
 from mm.errors import InputError, did_you_mean
 from mm.plugins import load_plugins, take_option
 from mm.sweeps import Sweep, fit_options
 from mm.training.scores import COLUMNS
-
-# The parts of an option's full name that may be left out on the command line.
-_OPTIONAL_PARTS = ("init_args",)
 
 
 def check_runs(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str]) -> MagnificationCLI:
@@ -48,7 +43,7 @@ def check_runs(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str]) ->
 
 
 def _check_extra(sweep: Sweep, extra: Sequence[str]) -> None:
-    swept = {_short(name): name for name in sweep.parameters}
+    swept = {short(name): name for name in sweep.parameters}
     for word in extra:
         name = word.removeprefix("--").split("=")[0]
         if not word.startswith("--"):
@@ -57,8 +52,8 @@ def _check_extra(sweep: Sweep, extra: Sequence[str]) -> None:
             raise InputError(
                 f"--fit {word}: a sweep gives each trial its own folder, and goes on there itself"
             )
-        if _short(name) in swept:
-            raise InputError(f"--fit {word}: {sweep.path} draws {swept[_short(name)]}; take it out of one")
+        if short(name) in swept:
+            raise InputError(f"--fit {word}: {sweep.path} draws {swept[short(name)]}; take it out of one")
 
 
 def _blamed(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str], error: InputError) -> InputError:
@@ -72,9 +67,9 @@ def _blamed(sweep: Sweep, values: Mapping[str, Any], extra: Sequence[str], error
             try:
                 _parts([*fit_options(sweep, {name: value}), *extra])
             except InputError as own:
-                if _short(name) in known:
+                if short(name) in known:
                     return InputError(f"{sweep.path}: {name} cannot be {value!r}: {own}")
-                hint = nearest_option(_short(name), known) or "; mm fit --help lists the options"
+                hint = did_you_mean(short(name), known) or "; mm fit --help lists the options"
                 return InputError(f"{sweep.path}: mm fit has no option {name!r}{hint}")
     # Each is good alone: it is the values together.
     return InputError(f"{sweep.path}: {error}")
@@ -103,11 +98,7 @@ def _quiet() -> Iterator[None]:
 
 def _names(parts: MagnificationCLI) -> set[str]:
     """Return the options of a run, as short as they may be written."""
-    return {_short(name) for name in parts.config.keys(branches=True)}
-
-
-def _short(name: str) -> str:
-    return ".".join(part for part in name.split(".") if part not in _OPTIONAL_PARTS)
+    return {short(name) for name in parts.config.keys(branches=True)}
 
 
 def check_metric(sweep: Sweep, parts: MagnificationCLI) -> None:
@@ -117,7 +108,7 @@ def check_metric(sweep: Sweep, parts: MagnificationCLI) -> None:
         InputError: if they do not, naming what they log.
     """
     name, trainer = sweep.metric.name, parts.trainer
-    known = logged_metrics(parts.model, parts.datamodule)
+    known = parts.model.logged_metrics(parts.datamodule)
     # A callback of the user's own may log anything.
     own = parts.config.get("trainer.callbacks")
     if name not in known and not own:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml  # type: ignore[import-untyped]
+
 from mm.errors import InputError, did_you_mean
 from mm.sweeps.distributions import Distribution, parse_distribution
-from mm.yaml_files import read_mapping
 
 METHODS = ("grid", "random", "bayes")
 GOALS = ("maximize", "minimize")
@@ -70,7 +71,7 @@ def read_sweep(path: Path) -> Sweep:
     Raises:
         InputError: if it is missing, is not YAML, or says something that cannot be run.
     """
-    content = read_mapping(path, "sweep file", "experiments/sweeps", "method, metric and parameters")
+    content = _read_mapping(path)
     unknown = [key for key in content if key not in _KEYS]
     if unknown:
         if {"trainer", "model", "data"} & content.keys():
@@ -119,3 +120,20 @@ def _metric(path: Path, given: Any) -> Metric:
     if goal not in GOALS:
         raise InputError(f"{path}: the metric's goal must be {' or '.join(GOALS)}, got {goal!r}")
     return Metric(str(given["name"]), goal)
+
+
+def _read_mapping(path: Path) -> dict[Any, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"no sweep file {str(path)!r}; there are some in experiments/sweeps") from None
+    except OSError as error:
+        raise InputError(f"cannot read the sweep file {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = "" if where is None else f", line {where.line + 1}"
+        problem = getattr(error, "problem", None) or "it is no text in UTF-8"
+        raise InputError(f"the sweep file {path} is not YAML{line}: {problem}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"the sweep file {path} must have the keys method, metric and parameters")
+    return content

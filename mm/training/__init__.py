@@ -3,11 +3,11 @@
 Public: :class:`MagnificationModule`, :class:`Loss`,
 :class:`PaperLoss`, :class:`SplattingLoss`, :class:`MuonAdam` and
 :class:`WarmupCosine`, the callbacks :class:`LastCheckpoint`, :class:`BestCheckpoint`, :class:`WeightAverage`,
-:class:`SampleImages`, :class:`SparingProgressBar`, :class:`Throughput`, :class:`RunRecord`, and
+:class:`SampleImages`, :class:`Throughput`, :class:`RunRecord`, and
 :class:`AtomicCheckpointIO`.
 """
 
-from mm.training.callbacks import SampleImages, SparingProgressBar, Throughput, WeightAverage
+from mm.training.callbacks import SampleImages, Throughput, WeightAverage
 from mm.training.checkpoints import AtomicCheckpointIO, BestCheckpoint, LastCheckpoint
 from mm.training.losses import Loss, PaperLoss, SplattingLoss
 from mm.training.module import MagnificationModule
@@ -24,7 +24,6 @@ __all__ = [
     "PaperLoss",
     "RunRecord",
     "SampleImages",
-    "SparingProgressBar",
     "SplattingLoss",
     "Throughput",
     "WarmupCosine",

@@ -1,4 +1,4 @@
-"""What a run shows and writes down while it trains: sample images, a progress bar, how fast it goes."""
+"""Callbacks: the average of the weights, sample images, and the rate of the training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from PIL import Image
-from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -132,33 +131,6 @@ class WeightAverage(pl.Callback):
         decay = min(self.decay, (1 + step) / (10 + step))
         average, weights = (list(net.parameters()) for net in (pl_module.ema, pl_module.network))
         get_ema_multi_avg_fn(decay)(average, weights, None)
-
-
-class SparingProgressBar(RichProgressBar):
-    """Lightning's progress bar, which shows new metrics at logging steps only.
-
-    A metric has to be read back from the GPU, which waits for all work under way; Lightning's does so each
-    step, whatever its refresh rate.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._reads = True
-        self._shown: dict[str, Any] = {}
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Move the bar; at a logging step, show the metrics."""
-        self._reads = _logs(trainer, batch_idx)
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        self._reads = True
-
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """Return what the bar shows: the metrics, or between logging steps those of the last one."""
-        if self._reads:
-            self._shown = dict(super().get_metrics(trainer, pl_module))
-        return self._shown
 
 
 class Throughput(pl.Callback):

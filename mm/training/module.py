@@ -16,7 +16,7 @@ from mm.errors import InputError
 from mm.networks import NetworkConfig, build, config_from_dict, config_to_dict, load
 from mm.training.losses import Loss, PaperLoss
 from mm.training.optimizers import WarmupCosine
-from mm.training.scores import SubsetScores
+from mm.training.scores import COLUMNS, SubsetScores
 
 Batch = dict[str, Tensor]
 
@@ -169,6 +169,21 @@ class MagnificationModule(pl.LightningModule):
             return self.optimizer(self.network.parameters())
         except ValueError as error:
             raise InputError(f"model.optimizer: {error}") from error
+
+    def logged_metrics(self, data: Any) -> list[str]:
+        """Return the names that a run with a :class:`~mm.data.MagnificationDataModule` logs."""
+        names = [f"train/{name}" for name in (*self.loss.names, "loss", "learning_rate", "samples_seen")]
+        names += ["train/samples_per_second", "val/score"]
+        moving = {
+            each.name for each in data.synthesizer.subsets if each.background_moves or each.objects_move
+        }
+        measured = moving if self.gain_samples else set()
+        return names + [
+            f"val/{subset}/{score}"
+            for subset in data.subset_names
+            for score in COLUMNS
+            if score != "gain" or subset in measured
+        ]
 
     # A loss that is not a number
 

@@ -14,7 +14,6 @@ import yaml
 
 from mm.cli import main
 from mm.cli.fit import build
-from mm.cli.logged import logged_metrics
 from mm.sweeps import read_sweep, trial_values
 
 SMOKE = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
@@ -204,7 +203,7 @@ def test_real_trainings_one_of_which_fails(tmp_path: Path, capsys: pytest.Captur
     assert float(good["val/score"]) == max(float(line["val/score"]) for line in lines if line["val/score"])
     # What the check of a sweep's metric holds for logged is what is logged.
     parts = build(["--config", str(SMOKE)], run=False)
-    known = set(logged_metrics(parts.model, parts.datamodule))
+    known = set(parts.model.logged_metrics(parts.datamodule))
     assert set(lines[0]) - {"epoch", "step"} == known
     # The checkpoint is the trial's own, with the trial's option.
     saved = torch.load(place.out / "trial-0000" / "checkpoints" / "last.ckpt", weights_only=True)

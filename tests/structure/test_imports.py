@@ -19,7 +19,6 @@ LEAVES = {
     "registry",
     "plugins",
     "runtime",
-    "yaml_files",
     "_version",
 }
 # room -> the rooms that it may import. The command line may import all, and nothing imports it.

@@ -108,7 +108,6 @@ PUBLIC = {
         "PaperLoss",
         "RunRecord",
         "SampleImages",
-        "SparingProgressBar",
         "SplattingLoss",
         "Throughput",
         "WarmupCosine",

@@ -1,4 +1,4 @@
-"""Whether a run's processes, its trainer and its samples agree: before any process waits for another."""
+"""The check that a run's processes, its trainer and its samples agree, before any process waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mm.errors import InputError
 
 
 def check_ranks(trainer: Trainer, data: MagnificationDataModule, command: str) -> None:
-    """Make sure that every process is a rank of the trainer, and that every rank has samples.
+    """Check that every process is a rank of the trainer, and that every rank has samples.
 
     Args:
         trainer: made, but not yet running.
@@ -46,7 +46,7 @@ def check_ranks(trainer: Trainer, data: MagnificationDataModule, command: str) -
 
 
 def _started() -> tuple[str, int | None]:
-    """Return who started this process, and with how many others of its kind; None if nobody did."""
+    """Return the launcher of this process and the number of processes that it started, None without one."""
     if TorchElasticEnvironment.detect():
         return "torchrun", int(os.environ["WORLD_SIZE"])
     # srun alone sets this; a plain command in a job's script is one process, whatever the job asked for.
