@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,19 @@ class MagnificationCLI(LightningCLI):
 
     def _explained(self, said: str, words: Sequence[str]) -> str:
         """Return a misspelt option of the command line with the known one, or else the parser's words."""
-        known = [short(key) for key in self.options.get_defaults(skip_validation=True).keys(branches=True)]
+        groups: dict[str, set[str]] = {}
+        for key in self.options.get_defaults(skip_validation=True).keys(branches=True):
+            group, _, name = short(key).rpartition(".")
+            groups.setdefault(group, set()).add(name)
         for word in words:
-            name = word.partition("=")[0].removeprefix("--")
-            if word.startswith("--") and short(name) not in known and (hint := did_you_mean(name, known)):
-                return f"mm fit has no option {name!r}{hint}"
-        return deepest(said)
+            option = word.partition("=")[0].removeprefix("--")
+            group, _, name = short(option).rpartition(".")
+            known = groups.get(group, {name})
+            if word.startswith("--") and name not in known and (hint := did_you_mean(name, known)):
+                return f"there is no option --{option}{hint}"
+        pairs = pairwise([*words, ""])
+        files = ", ".join(word.partition("=")[2] or after for word, after in pairs if _names_file(word))
+        return f"{deepest(said)} (in the options, or in {files})"
 
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint; keep Weights & Biases in the run's folder, and offline without a login."""
@@ -127,13 +135,9 @@ class MagnificationCLI(LightningCLI):
         if command:
             self._find_checkpoint(command)
         trainer = self.chosen["trainer"]
-        loggers = trainer.get("logger")
-        for logger in loggers if isinstance(loggers, list) else [loggers]:
-            if "WandbLogger" in str(getattr(logger, "class_path", "")):
-                if logger.init_args.get("save_dir") in (None, "."):
-                    logger.init_args["save_dir"] = str(trainer.default_root_dir)
-                Path(logger.init_args["save_dir"]).mkdir(parents=True, exist_ok=True)
-                _offline_without_login()
+        for logger in _listed(trainer.get("logger")):
+            if "WandbLogger" in str(logger.class_path):
+                _keep_local(logger, str(trainer.default_root_dir))
 
     def _find_checkpoint(self, command: str) -> None:
         """Set the checkpoint's path; to score one, take its architecture too, and nothing else."""
@@ -197,9 +201,11 @@ class MagnificationCLI(LightningCLI):
             # First: it names the run's log folder. Flushed at once, because a run may be killed any time.
             loggers.insert(0, CSVLogger(chosen.default_root_dir, name="logs", flush_logs_every_n_steps=1))
         plugins.append(AtomicCheckpointIO(keep_earlier=True))
-        if chosen.enable_progress_bar and not any(isinstance(each, ProgressBar) for each in callbacks):
+        own_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        if chosen.enable_progress_bar and not own_bar:
             # Showing a metric waits for the GPU, so the bar does it at each fiftieth step only.
             callbacks.append(TQDMProgressBar(refresh_rate=50))
+        kwargs["enable_progress_bar"] = chosen.enable_progress_bar or own_bar
         return super().instantiate_trainer(logger=loggers, plugins=plugins, callbacks=callbacks, **kwargs)
 
     def before_fit(self) -> None:
@@ -286,7 +292,7 @@ def run(command: str, arguments: list[str]) -> int:
     """
     if {"--help", "-h"} & set(arguments):
         print(page(command, PARTS | CALLBACKS))
-        return 0
+        raise SystemExit(0)
     build([command, *prepare(command, arguments)])
     return 0
 
@@ -298,7 +304,7 @@ def prepare(command: str, arguments: list[str]) -> list[str]:
         InputError: if no configuration is named.
     """
     paths, rest = take_option(arguments)
-    if not any(word.split("=")[0] in ("--config", "-c", "--print_config") for word in rest):
+    if not any(_names_file(word) for word in rest):
         raise InputError(
             f"mm {command} needs a configuration: --config experiments/smoke.yaml takes seconds, "
             "experiments/small.yaml suits a CPU, experiments/paper.yaml a GPU"
@@ -334,16 +340,25 @@ def deepest(account: str) -> str:
     return " ".join(text for _, text in branch)
 
 
+def _names_file(word: str) -> bool:
+    return word.partition("=")[0] in ("--config", "-c")
+
+
 def _listed(value: Any) -> list[Any]:
     if isinstance(value, list):
         return list(value)
     return [] if value is None or isinstance(value, bool) else [value]
 
 
-def _offline_without_login() -> None:
-    """Let Weights & Biases write to its folder where it has no key: it would stop and ask for one."""
+def _keep_local(logger: Namespace, root: str) -> None:
+    """Let Weights & Biases write to the run's folder, and offline where it has no key to ask for one."""
     import wandb
 
-    if "WANDB_MODE" not in os.environ and wandb.api.api_key is None:
-        os.environ["WANDB_MODE"] = "offline"
+    if logger.init_args.get("save_dir") in (None, "."):
+        logger.init_args["save_dir"] = root
+    Path(logger.init_args["save_dir"]).mkdir(parents=True, exist_ok=True)
+    told = "WANDB_MODE" in os.environ or logger.init_args.get("offline")
+    if not told and not wandb.login(prompt=False, verify=False):
+        # Not its "offline", which sets an environment variable too late to be read.
+        logger["dict_kwargs"] = {**logger.get("dict_kwargs", {}), "mode": "offline"}
         rank_zero_info("no login for Weights & Biases: it writes to the run's folder; wandb sync uploads it")

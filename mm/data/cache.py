@@ -1,27 +1,40 @@
-"""Decoded images, in memory that the workers share."""
+"""Decoded images, in memory that forked workers share."""
 
 from __future__ import annotations
 
+import mmap
+import multiprocessing
+import os
+import warnings
+from typing import Any
+
 import numpy as np
 
-from mm.data.shared_memory import SharedBytes
 from mm.errors import InputError
 
-# Numbers of 64 bits in a row of a bank's table.
+# A bank's row for each of its images: where it begins, counted from 1 (0: not here), and its shape.
 _COLUMNS = 4
 
 
+def half_of_memory() -> int:
+    """Return half of the machine's memory in bytes, shared among its ranks; 2 GiB where it is not known."""
+    if not hasattr(os, "sysconf"):  # pragma: no cover - Windows
+        return 2**31
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return whole // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 class ImageCache:
-    """Decoded images in memory that all workers of a rank share, until ``limit`` bytes are full.
+    """Decoded images in memory that the workers of a rank share, until ``limit`` bytes are full.
 
-    An image is decoded by the worker that first draws it, and from then on is there for all of them, so that
-    few cores can feed a fast device. Draws are uniform, so throwing old images out for new ones would gain
-    nothing: it fills up, then stops. Several banks may share one.
+    An image is decoded by the worker that first draws it, and from then on is there for all of them. Draws
+    are uniform, so replacing old images by new ones would gain nothing: it fills up, with a warning, then
+    stops. Several banks may share one. A page takes memory once it is written to.
 
-    A process that is forked or spawned with it shares it; any other copy starts empty.
+    A forked process shares it; a spawned worker and any other copy start with an empty one.
 
     Args:
-        limit: bytes for images, at least 0; they are taken as images come.
+        limit: bytes for images, at least 0.
 
     Raises:
         InputError: if the system cannot give so much.
@@ -29,54 +42,74 @@ class ImageCache:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self._lock = multiprocessing.Lock()
         try:
-            self._pixels = SharedBytes(max(1, limit))
-        except (OSError, OverflowError) as error:
+            # Anonymous and shared: not in /dev/shm, which many containers keep to 64 MiB.
+            self._pixels = mmap.mmap(-1, max(1, limit))
+        except (OSError, OverflowError, ValueError) as error:
             raise InputError(
                 f"cannot reserve {limit / 2**20:.0f} MiB of shared memory for decoded images: {error}; "
                 "lower data.cache_mb"
             ) from error
-        # A counter of the bytes in use.
-        self._used = SharedBytes(8)
-        # A table for each bank, a row for each of its images: where it begins, counted from 1 (0: not here),
-        # and its shape.
-        self._places: list[SharedBytes] = []
+        # Bytes in use, and whether an image found no room.
+        self._state = _shared(2)
+        self._tables: list[np.ndarray] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the images behind."""
+        return {"limit": self.limit, "counts": [len(table) for table in self._tables]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["limit"])  # type: ignore[misc]
+        for count in state["counts"]:
+            self.add_bank(count)
 
     @property
     def used(self) -> int:
         """Bytes that images take, of all banks and workers."""
-        return int(self._used.array((1,), np.int64)[0])
+        return int(self._state[0])
 
     def add_bank(self, count: int) -> int:
         """Make room for the table of a bank of ``count`` images, before workers start; return its number."""
-        self._places.append(SharedBytes(8 * _COLUMNS * count))
-        return len(self._places) - 1
-
-    def _table(self, bank: int) -> np.ndarray:
-        places = self._places[bank]
-        return places.array((places.size // (8 * _COLUMNS), _COLUMNS), np.int64)
+        self._tables.append(_shared(count * _COLUMNS).reshape(count, _COLUMNS))
+        return len(self._tables) - 1
 
     def get(self, bank: int, position: int) -> np.ndarray | None:
         """Return image ``position`` of a bank, not to be written to, or None."""
-        start, *shape = self._table(bank)[position].tolist()
+        start, *shape = self._tables[bank][position].tolist()
         if not start:
             return None
-        image = self._pixels.array(tuple(shape), start=start - 1)
+        image = np.ndarray(tuple(shape), np.uint8, self._pixels, start - 1)
         image.flags.writeable = False
         return image
 
     def put(self, bank: int, position: int, image: np.ndarray) -> None:
         """Keep ``image``, uint8 (H, W, C), if there is room and no other worker was faster."""
-        used, row = self._used.array((1,), np.int64), self._table(bank)[position]
-        if used[0] + image.nbytes > self.limit:
+        row = self._tables[bank][position]
+        if self._state[1]:
             return
-        with self._pixels.locked():
-            start = int(used[0])
-            if row[0] or start + image.nbytes > self.limit:
+        with self._lock:
+            start = self.used
+            if row[0]:
                 return
-            used[0] = start + image.nbytes
+            if start + image.nbytes > self.limit:
+                self._state[1] = 1
+                self._warn()
+                return
+            self._state[0] = start + image.nbytes
+            np.ndarray(image.shape, np.uint8, self._pixels, start)[:] = image
             row[1:] = image.shape
-        self._pixels.array(image.shape, start=start)[:] = image
-        # Last, and behind a lock, which no processor moves a write across: who sees it, sees the pixels too.
-        with self._pixels.locked():
             row[0] = start + 1
+
+    def _warn(self) -> None:
+        if self.limit:
+            warnings.warn(
+                f"decoded images fill data.cache_mb {self.limit / 2**20:.0f}; the others are decoded at "
+                "every draw, which takes three times as long: raise it where there is memory",
+                stacklevel=3,
+            )
+
+
+def _shared(count: int) -> np.ndarray:
+    """Return int64 zeros (count,) that forked processes share."""
+    return np.frombuffer(mmap.mmap(-1, 8 * max(1, count)), np.int64)[:count]

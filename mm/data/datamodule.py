@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import cv2
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from mm.data.augmentation import Augmentation
 from mm.data.bank import ImageBank
-from mm.data.cache import ImageCache
+from mm.data.cache import ImageCache, half_of_memory
 from mm.data.codec import CodecStage
 from mm.data.dataset import LayersDataset
 from mm.data.held_out import held_out
@@ -49,7 +49,7 @@ class MagnificationDataModule(LightningDataModule):
             on is varied, as in a sweep over motions or noise, this holds what is measured on.
         codec: with a :class:`~mm.synthesis.ClipSynthesizer`, the round trip that its clips go through on the
             CPU; None for uncompressed clips.
-        subsets: weight of each subset by name; None for all of them, equally.
+        subsets: names of the subsets to draw from; None for all of them. A subset's weight is its own.
         batch_size: samples in a batch of one rank.
         samples_per_epoch: over all ranks; rounded down to whole batches.
         validation_samples: of each subset, over all ranks: at least one a rank, or 0 for no validation.
@@ -59,7 +59,8 @@ class MagnificationDataModule(LightningDataModule):
         split: shares of the photographs and of the cut-outs in training, validation and test.
         augmentation: how layers are varied; None for the defaults.
         num_workers: processes that cut layers, for each rank; 0 for none but the trainer's own.
-        cache_mb: memory for decoded training images, which the workers of a rank share, in MiB.
+        cache_mb: memory for decoded training images, which the forked workers of a rank share, in MiB; up to
+            half of the machine's memory if None.
         persistent_workers: keep the training workers from epoch to epoch.
         prefetch_factor: batches that each worker prepares ahead; None for PyTorch's default.
         start_method: how workers are started ("fork", "spawn", "forkserver"); None for the platform's
@@ -72,12 +73,14 @@ class MagnificationDataModule(LightningDataModule):
         InputError: for a number out of range here; in :meth:`setup` for a source that cannot be used.
     """
 
+    alone: tuple[str, ...] | None = None
+
     def __init__(
         self,
         photographs: ImageSource | NamedSource | list[NamedSource | str] | str | None = None,
         cutouts: ImageSource | NamedSource | list[NamedSource | str] | str | None = None,
         synthesizer: Synthesizer | None = None,
-        subsets: dict[str, float] | None = None,
+        subsets: Sequence[str] | None = None,
         batch_size: int = 4,
         samples_per_epoch: int = 100_000,
         validation_samples: int = 64,
@@ -87,7 +90,7 @@ class MagnificationDataModule(LightningDataModule):
         split: Split | None = None,
         augmentation: Augmentation | None = None,
         num_workers: int = 2,
-        cache_mb: int = 2048,
+        cache_mb: int | None = None,
         persistent_workers: bool = True,
         prefetch_factor: int | None = None,
         start_method: Literal["fork", "spawn", "forkserver"] | None = None,
@@ -103,7 +106,7 @@ class MagnificationDataModule(LightningDataModule):
             "test_samples": (test_samples, 0),
             "seed": (seed, 0),
             "num_workers": (num_workers, 0),
-            "cache_mb": (cache_mb, 0),
+            "cache_mb": (cache_mb or 0, 0),
         }
         for name, (value, limit) in least.items():
             if value < limit:
@@ -119,7 +122,7 @@ class MagnificationDataModule(LightningDataModule):
                 "data.validation_synthesizer must have the subsets of data.synthesizer "
                 f"({', '.join(names[0])}), got {', '.join(names[1])}"
             )
-        self.subsets = subsets or {recipe.name: 1.0 for recipe in self.synthesizer.subsets}
+        self.subsets = subsets or self.alone
         self.batch_size = batch_size
         self.samples_per_epoch = samples_per_epoch
         self.validation_samples = validation_samples
@@ -150,7 +153,8 @@ class MagnificationDataModule(LightningDataModule):
     @property
     def subset_names(self) -> tuple[str, ...]:
         """Names of the subsets with a weight above 0, in the order of the validation and test loaders."""
-        return tuple(r.name for r in self.synthesizer.subsets if self.subsets.get(r.name, 0.0) > 0)
+        kinds = [each for each in self.synthesizer.subsets if each.weight > 0]
+        return tuple(each.name for each in kinds if self.subsets is None or each.name in self.subsets)
 
     def setup(self, stage: str | None = None) -> None:
         """Find the images and divide them.
@@ -175,7 +179,8 @@ class MagnificationDataModule(LightningDataModule):
             _without_held_out(split_indices(source, self.split), source, kind)
             for source, kind in zip(sources, ("photograph", "cut-out"), strict=True)
         ]
-        self._cache = ImageCache(self.cache_mb * _MEGABYTE)
+        limit = half_of_memory() if self.cache_mb is None else self.cache_mb * _MEGABYTE
+        self._cache = ImageCache(limit)
         for name in parts[0]:
             if not len(parts[0][name]):
                 continue
@@ -206,7 +211,7 @@ class MagnificationDataModule(LightningDataModule):
             seed=_derived_seed(self.seed, stage, subset or ""),
             length=lengths[stage],
             augmentation=self.augmentation,
-            recipes=self._synthesizer(stage).subsets,
+            kinds=self._synthesizer(stage).subsets,
         )
 
     def _synthesizer(self, stage: Stage) -> Synthesizer:
@@ -300,40 +305,35 @@ class MagnificationDataModule(LightningDataModule):
 class SharpDataModule(MagnificationDataModule):
     """The first subset alone: sharp background and objects, all moving."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(subsets={"sharp": 1.0}, **kwargs)
+    alone = ("sharp",)
 
 
 class BlurredDataModule(MagnificationDataModule):
     """The second subset alone: the same on a blurred background of low contrast."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(subsets={"blurred": 1.0}, **kwargs)
+    alone = ("blurred",)
 
 
 class BackgroundDataModule(MagnificationDataModule):
     """The third subset alone: only a moving background."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(subsets={"background": 1.0}, **kwargs)
+    alone = ("background",)
 
 
 class StaticDataModule(MagnificationDataModule):
     """The fourth subset alone: nothing moves, only the noise differs."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(subsets={"static": 1.0}, **kwargs)
+    alone = ("static",)
 
 
 class ObjectsDataModule(MagnificationDataModule):
     """The fifth subset alone: moving objects on a static background."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(subsets={"objects": 1.0}, **kwargs)
+    alone = ("objects",)
 
 
 class MixedDataModule(MagnificationDataModule):
-    """All five subsets, with weights."""
+    """All subsets, by their weights."""
 
 
 class _RenderingCollate:

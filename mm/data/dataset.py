@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from mm.data.augmentation import Augmentation, LayerAugmenter
 from mm.data.bank import ImageBank
-from mm.errors import InputError
+from mm.errors import InputError, did_you_mean
 from mm.synthesis import SUBSETS, Geometry, SubsetConfig
 
 _SEEDS = 2**62
@@ -27,15 +27,15 @@ class LayersDataset(Dataset[dict[str, Tensor]]):
         photographs: backgrounds are cut from these.
         cutouts: objects are made from these.
         geometry: sizes of the layers.
-        subsets: weight of each subset, by name; one name means that subset alone.
+        subsets: names of the subsets to draw from by their weights, all if None; a text is one alone.
         seed: of the whole set.
         length: number of samples of the set.
         augmentation: how layers are varied.
-        recipes: what there is to choose from.
+        kinds: the subsets, with their weights.
 
     Raises:
-        InputError: if a subset is unknown, a weight is negative or all are 0, or a subset has more objects
-            than the geometry has patches.
+        InputError: if a subset is unknown, all weights are 0, or a subset has more objects than the geometry
+            has patches.
     """
 
     def __init__(
@@ -43,26 +43,31 @@ class LayersDataset(Dataset[dict[str, Tensor]]):
         photographs: ImageBank,
         cutouts: ImageBank,
         geometry: Geometry,
-        subsets: Mapping[str, float] | str,
+        subsets: Sequence[str] | str | None = None,
         seed: int = 0,
         length: int = 1000,
         augmentation: Augmentation | None = None,
-        recipes: tuple[SubsetConfig, ...] = SUBSETS,
+        kinds: tuple[SubsetConfig, ...] = SUBSETS,
     ) -> None:
-        weights = {subsets: 1.0} if isinstance(subsets, str) else dict(subsets)
-        if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
-            raise InputError(f"the subsets' weights must be at least 0 with one above 0, got {weights}")
         if seed < 0:
             raise InputError(f"the data's seed must be at least 0, got {seed}")
-        names = [recipe.name for recipe in recipes]
-        for name in weights:
+        names = [kind.name for kind in kinds]
+        wanted = [subsets] if isinstance(subsets, str) else names if subsets is None else list(subsets)
+        for name in wanted:
             if name not in names:
-                raise InputError(f"no subset is called {name!r} (known: {', '.join(names)})")
-        chosen = {names.index(name): weight for name, weight in weights.items() if weight > 0}
-        for recipe in (recipes[index] for index in chosen):
-            if recipe.objects[1] > geometry.max_objects:
                 raise InputError(
-                    f"the subset {recipe.name!r} has up to {recipe.objects[1]} objects, "
+                    f"no subset is called {name!r}{did_you_mean(name, names)} (known: {', '.join(names)})"
+                )
+        weights = {names.index(name): kinds[names.index(name)].weight for name in wanted}
+        if isinstance(subsets, str):
+            weights = dict.fromkeys(weights, 1.0)
+        self._choices = sorted(index for index, weight in weights.items() if weight > 0)
+        if not self._choices:
+            raise InputError(f"one subset must have a weight above 0; {', '.join(wanted)} have none")
+        for kind in (kinds[index] for index in self._choices):
+            if kind.objects[1] > geometry.max_objects:
+                raise InputError(
+                    f"the subset {kind.name!r} has up to {kind.objects[1]} objects, "
                     f"the geometry has room for {geometry.max_objects}; raise max_objects"
                 )
         self.photographs = photographs
@@ -70,10 +75,9 @@ class LayersDataset(Dataset[dict[str, Tensor]]):
         self.geometry = geometry
         self.seed = seed
         self.length = length
-        self.recipes = recipes
+        self.kinds = kinds
         self.augmentation = augmentation or Augmentation()
-        self._recipes = sorted(chosen)
-        shares = np.cumsum([chosen[index] for index in self._recipes])
+        shares = np.cumsum([weights[index] for index in self._choices])
         self._shares = shares / shares[-1]
         self._augmenter: LayerAugmenter | None = None
 
@@ -90,7 +94,7 @@ class LayersDataset(Dataset[dict[str, Tensor]]):
         Returns:
             ``background`` uint8 (3, H + 2m, W + 2m); ``objects`` uint8 (K, 4, P, P), premultiplied, zero
             where there is none; int64 scalars ``seed`` in [0, 2**62), ``subset`` (index into
-            the recipes) and ``index``.
+            ``kinds``) and ``index``.
         """
         index = int(index)
         if index < 0:
@@ -99,8 +103,8 @@ class LayersDataset(Dataset[dict[str, Tensor]]):
         # First of all, so that what the device does is the same whatever the images are.
         device_seed = int(generator.integers(_SEEDS))
         place = int(np.searchsorted(self._shares, generator.random(), side="right"))
-        subset = self._recipes[min(place, len(self._recipes) - 1)]
-        low, high = self.recipes[subset].objects
+        subset = self._choices[min(place, len(self._choices) - 1)]
+        low, high = self.kinds[subset].objects
         count = int(generator.integers(low, high + 1))
         augmenter = self._get_augmenter()
         background = augmenter.background(self.photographs.draw(generator), generator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,7 @@ class SubsetConfig:
         limits: values of :class:`~mm.synthesis.MotionLimits` by name; those that are left out are the
             synthesizer's. With these two a training shows more of what is learned last without showing less
             of everything else.
+        weight: how often the subset is drawn, beside the others' weights; at 0 it is left out.
 
     Raises:
         InputError: for a value that cannot be, here or (with the synthesizer's limits) where it is used.
@@ -38,6 +40,7 @@ class SubsetConfig:
     background_contrast: tuple[float, float] = (1.0, 1.0)
     noise: tuple[float, float] | None = None
     limits: Mapping[str, Any] | None = None
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Check what can be checked without a synthesizer."""
@@ -48,6 +51,8 @@ class SubsetConfig:
                 raise InputError(f"{self._said(name)} must be true or false, got {getattr(self, name)!r}")
         for name in ("objects", "background_blur", "background_contrast", "noise"):
             self._check_pair(name)
+        if not _is_number(self.weight) or not 0 <= self.weight < math.inf:
+            raise InputError(f"{self._said('weight')} must be a number of at least 0, got {self.weight!r}")
         if self.limits is not None and not isinstance(self.limits, Mapping):
             raise InputError(f"{self._said('limits')} must name values of MotionLimits, got {self.limits!r}")
         for name, value in check_fields(self.limits or {}, MotionLimits, self._said("limits")).items():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,8 @@ class Synthesizer(nn.Module):
             give; otherwise it has its own noise and quantisation.
         object_size: side of the patch that holds an object, px; by default 0.45 of the frame's shorter side.
         max_objects: patches in a sample.
-        subsets: the recipes that the batch's ``subset`` indexes, some with noise and limits of their own.
+        subsets: the kinds of scenes that the batch's ``subset`` indexes, as :class:`SubsetConfig` or its
+            fields; the paper's five if None.
         noise_distribution: of the noise's standard deviation within its range; "log-uniform" makes as many
             samples between 0.001 and 0.01 as between 0.01 and 0.1, and needs a range that begins above 0.
         quantised: whether frames are rounded to 8 bits, as cameras' are; otherwise for ablations.
@@ -87,7 +88,7 @@ class Synthesizer(nn.Module):
         clean_target: bool = True,
         object_size: int | None = None,
         max_objects: int = 15,
-        subsets: tuple[SubsetConfig, ...] = SUBSETS,
+        subsets: Sequence[dict[str, Any] | SubsetConfig] | None = None,
         noise_distribution: Literal["uniform", "log-uniform"] = "uniform",
         quantised: bool = True,
         perturbed: bool = True,
@@ -101,8 +102,12 @@ class Synthesizer(nn.Module):
         check_generator(self.motion)
         if noise_distribution not in ("uniform", "log-uniform"):
             raise InputError(f"noise_distribution must be uniform or log-uniform, got {noise_distribution!r}")
+        kinds = SUBSETS if subsets is None else subsets
+        self.subsets = tuple(
+            each if isinstance(each, SubsetConfig) else SubsetConfig.from_dict(each) for each in kinds
+        )
         _check_noise("noise", noise, noise_distribution)
-        for recipe in subsets:
+        for recipe in self.subsets:
             if recipe.noise is not None:
                 _check_noise(f"noise of subset {recipe.name}", recipe.noise, noise_distribution)
         check_range("antialias", antialias, 0.1)
@@ -122,8 +127,7 @@ class Synthesizer(nn.Module):
         if not 0 <= filtered <= 1:
             raise InputError(f"filtered must be a share of the samples, from 0 to 1, got {filtered:g}")
         self.filtered = filtered
-        self.subsets = subsets
-        of_subsets = [recipe.limits_within(self.limits) for recipe in subsets]
+        of_subsets = [recipe.limits_within(self.limits) for recipe in self.subsets]
         # Every set of limits once.
         self._all_limits = tuple(dict.fromkeys(of_subsets))
         self.geometry = Geometry.for_motion(
@@ -138,16 +142,16 @@ class Synthesizer(nn.Module):
             max(each.max_gradient for each in self._all_limits),
         )
         for name, values in {
-            "_background_moves": [recipe.background_moves for recipe in subsets],
-            "_objects_move": [recipe.objects_move for recipe in subsets],
-            "_blur": [recipe.background_blur for recipe in subsets],
-            "_contrast": [recipe.background_contrast for recipe in subsets],
-            "_noise": [recipe.noise or noise for recipe in subsets],
+            "_background_moves": [recipe.background_moves for recipe in self.subsets],
+            "_objects_move": [recipe.objects_move for recipe in self.subsets],
+            "_blur": [recipe.background_blur for recipe in self.subsets],
+            "_contrast": [recipe.background_contrast for recipe in self.subsets],
+            "_noise": [recipe.noise or noise for recipe in self.subsets],
             "_limits_of": [self._all_limits.index(limits) for limits in of_subsets],
         }.items():
             # Buffers move with the module; they are configuration, so checkpoints do not hold them.
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
-        self._any_blur = any(recipe.background_blur[1] > 0 for recipe in subsets)
+        self._any_blur = any(recipe.background_blur[1] > 0 for recipe in self.subsets)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Render a batch.

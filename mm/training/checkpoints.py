@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_info
 
 from mm.errors import InputError
-from mm.files import replacing
+from mm.files import replacing, writing
 
 # A scheduler ends a job with the first, and warns before that with the second, where it is asked to.
 STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
@@ -74,7 +74,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return
         place = Path(path)
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            with writing(place):
+                place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as partial:
                 with open(partial, "wb") as file:
                     torch.save(checkpoint, file)
@@ -89,8 +90,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 + (f" ({kind[1]})" if kind else "")
                 + ", and could not be read back safely; remove the callback that keeps it in its state"
             ) from error
-        except OSError as error:
-            raise InputError(f"cannot write the checkpoint {place}: {error.strerror or error}") from error
 
     def _keep_earlier(self, folder: Path) -> None:
         """Move another run's checkpoints out of the way, once, on the one rank that writes."""

@@ -227,8 +227,8 @@ class TestBadInput:
         assert f"no option {name!r}; did you mean 'data.synthesizer.limits.distribution'?" in line
 
     def test_a_value_that_is_none_of_the_options(self, place: Place) -> None:
-        place.write(parameters={"model.schedule": {"values": ["constant", "cosinus"]}})
-        assert "model.schedule cannot be 'cosinus'" in place.refuse("--count", 1)
+        place.write(parameters={"model.loss.image": {"values": ["l1", "l2"]}})
+        assert "model.loss.image cannot be 'l2'" in place.refuse("--count", 1)
 
     def test_values_that_do_not_go_together(self, place: Place) -> None:
         limits = "data.synthesizer.init_args.limits"

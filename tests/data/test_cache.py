@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-import os
 import pickle
-import signal
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from mm.data import (
     MixedDataModule,
     Split,
 )
-from mm.data.shared_memory import SharedBytes
 from mm.errors import InputError
 from mm.synthesis import Geometry, MotionLimits, Synthesizer
 
@@ -84,30 +82,15 @@ def test_the_limit_is_that_of_all_workers_together() -> None:
         np.testing.assert_array_equal(cache.get(bank, number), image(number))
 
 
-def test_a_killed_worker_does_not_keep_the_lock() -> None:
-    memory = SharedBytes(8)
-    held = FORK.Event()
-
-    def work() -> None:
-        with memory.locked():
-            held.set()
-            signal.pause()
-
-    process = FORK.Process(target=work)
-    process.start()
-    assert held.wait(60)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    # A lock that outlived it would stop the test here.
-    with memory.locked():
-        memory.array((8,))[:] = 1
-
-
-def test_memory_is_taken_as_it_is_written() -> None:
-    # Far more than there is, and a page of it used.
-    memory = SharedBytes(2**42)
-    assert memory.array((3,), start=2**41).tolist() == [0, 0, 0]
+def test_a_full_cache_says_so_once() -> None:
+    cache = ImageCache(limit=image(0).nbytes)
+    bank = cache.add_bank(3)
+    cache.put(bank, 0, image(0))
+    with pytest.warns(UserWarning, match="cache_mb"):
+        cache.put(bank, 1, image(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache.put(bank, 2, image(2))
 
 
 def test_images_are_not_to_be_written_to() -> None:
@@ -136,9 +119,8 @@ def test_more_than_any_system_has_is_an_error() -> None:
         ImageCache(2**63)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_what_workers_decode_is_there_for_this_process(
-    photographs: Path, cutouts: Path, monkeypatch: pytest.MonkeyPatch, method: str
+    photographs: Path, cutouts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = ImageCache(10**8)
     sources = FolderOfPhotographs([str(photographs)]), FolderOfCutouts([str(cutouts)])
@@ -150,8 +132,7 @@ def test_what_workers_decode_is_there_for_this_process(
         LayersDataset(*pair, geometry, "sharp", seed=3, length=40) for pair in (banks, plain)
     )
     expected = [uncached[number] for number in range(8)]
-    context = None if method == "fork" else method
-    loader = DataLoader(dataset, batch_size=4, num_workers=1, multiprocessing_context=context)
+    loader = DataLoader(dataset, batch_size=4, num_workers=1, multiprocessing_context="fork")
     batches = list(loader)
     assert cache.used > 0
     for source in sources:

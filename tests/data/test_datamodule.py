@@ -188,7 +188,7 @@ def test_bad_settings_are_errors_before_training(photographs: Path, cutouts: Pat
     with pytest.raises(InputError, match="has no image in it"):
         module(tmp_path, cutouts)
     with pytest.raises(InputError, match="no subset is called 'shrap'"):
-        module(photographs, cutouts, subsets={"shrap": 1.0})
+        module(photographs, cutouts, subsets=["shrap"])
     made = MixedDataModule([str(photographs)], [str(cutouts)], synthesizer(), split=Split(0.5, 0.5, 0.0))
     made.setup()
     with pytest.raises(InputError, match="no share for 'test'"):
@@ -221,7 +221,7 @@ def test_sources_can_be_given_in_yaml_in_every_way(photographs: Path, cutouts: P
                 "class_path": "mm.synthesis.Synthesizer",
                 "init_args": {"height": 24, "width": 24},
             },
-            "subsets": {"sharp": 2.0, "static": 1.0},
+            "subsets": ["sharp", "static"],
             "split": {"train": 0.6, "val": 0.2, "test": 0.2},
             "augmentation": {"rotation": 0.25},
         }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,9 @@ def test_the_number_of_objects_is_the_recipes(banks: tuple[ImageBank, ImageBank]
 
 
 def test_subsets_come_by_their_weights(banks: tuple[ImageBank, ImageBank]) -> None:
-    dataset = LayersDataset(*banks, GEOMETRY, {"background": 3.0, "static": 0.0, "sharp": 1.0})
+    weights = {"background": 3.0, "static": 0.0}
+    kinds = tuple(replace(kind, weight=weights.get(kind.name, 1.0)) for kind in SUBSETS)
+    dataset = LayersDataset(*banks, GEOMETRY, ["background", "static", "sharp"], kinds=kinds)
     drawn = [NAMES[int(dataset[i]["subset"])] for i in range(120)]
     assert set(drawn) == {"background", "sharp"}
     # 90 expected, with a standard deviation of 4.7.
@@ -68,13 +71,13 @@ def test_subsets_come_by_their_weights(banks: tuple[ImageBank, ImageBank]) -> No
 
 
 def test_a_sample_is_a_function_of_seed_and_index(banks: tuple[ImageBank, ImageBank]) -> None:
-    dataset, again = (LayersDataset(*banks, GEOMETRY, dict.fromkeys(NAMES, 1.0), seed=9) for _ in range(2))
+    dataset, again = (LayersDataset(*banks, GEOMETRY, seed=9) for _ in range(2))
     forwards = [dataset[i] for i in range(12)]
     backwards = [again[i] for i in reversed(range(12))][::-1]
     assert all(equal(one, other) for one, other in zip(forwards, backwards, strict=True))
     copied = pickle.loads(pickle.dumps(dataset))
     assert equal(copied[5], forwards[5])
-    other = LayersDataset(*banks, GEOMETRY, dict.fromkeys(NAMES, 1.0), seed=10)[5]
+    other = LayersDataset(*banks, GEOMETRY, seed=10)[5]
     assert other["seed"] != forwards[5]["seed"]
     assert not torch.equal(other["background"], forwards[5]["background"])
 
@@ -94,7 +97,7 @@ def test_global_generators_play_no_part(banks: tuple[ImageBank, ImageBank]) -> N
 
 @pytest.mark.parametrize(("workers", "method"), [(1, "fork"), (2, "fork"), (1, "spawn")])
 def test_workers_change_nothing(banks: tuple[ImageBank, ImageBank], workers: int, method: str) -> None:
-    dataset = LayersDataset(*banks, GEOMETRY, dict.fromkeys(NAMES, 1.0), seed=3, length=9)
+    dataset = LayersDataset(*banks, GEOMETRY, seed=3, length=9)
     loader = DataLoader(dataset, batch_size=4, num_workers=workers, multiprocessing_context=method)
     batches = list(loader)
     together = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
@@ -103,10 +106,12 @@ def test_workers_change_nothing(banks: tuple[ImageBank, ImageBank], workers: int
 
 
 def test_bad_requests_are_errors(banks: tuple[ImageBank, ImageBank]) -> None:
-    with pytest.raises(InputError, match=r"no subset is called 'shrap' \(known: sharp"):
+    with pytest.raises(InputError, match=r"no subset is called 'shrap'; did you mean 'sharp'.*known: sharp"):
         LayersDataset(*banks, GEOMETRY, "shrap")
-    with pytest.raises(InputError, match="weights must be at least 0"):
-        LayersDataset(*banks, GEOMETRY, {"sharp": 0.0})
+    with pytest.raises(InputError, match="weight above 0"):
+        LayersDataset(*banks, GEOMETRY, kinds=(replace(SUBSETS[0], weight=0),))
+    with pytest.raises(InputError, match=r"weight must be .* at least 0, got -1"):
+        replace(SUBSETS[0], weight=-1)
     with pytest.raises(InputError, match="up to 15 objects, the geometry has room for 3"):
         LayersDataset(*banks, Geometry(32, 32, 4, 16, max_objects=3), "sharp")
     with pytest.raises(IndexError, match="numbered from 0"):

@@ -66,7 +66,8 @@ def test_paper(tmp_path):
     data = cli.datamodule
     assert data.batch_size == 4
     assert data.samples_per_epoch == 5 * 20_000
-    assert len(set(data.subsets.values())) == 1
+    assert data.subset_names == ("sharp", "blurred", "background", "static", "objects")
+    assert {subset.weight for subset in data.synthesizer.subsets} == {1.0}
     synthesizer = data.synthesizer
     assert (synthesizer.geometry.height, synthesizer.geometry.width) == (384, 384)
     assert synthesizer.limits.max_factor == 100
@@ -97,10 +98,7 @@ def test_any_value_can_be_given_on_the_command_line(tmp_path):
 def test_a_subset_may_have_limits_of_its_own(tmp_path):
     """In a configuration, and in the copy of it that a run keeps."""
     far = "{name: far, noise: [0.0, 0.5], limits: {max_magnified: 40.0, max_factor: 20.0}}"
-    options = (
-        f"--data.synthesizer.subsets=[{{name: sharp, noise: null}}, {far}]",
-        "--data.subsets={sharp: 1, far: 1}",
-    )
+    options = (f"--data.synthesizer.subsets=[{{name: sharp}}, {far}]",)
     for name in ("first", "second"):
         cli = made(FOLDER / "smoke.yaml", tmp_path / name, *options)
         _, recipe = cli.datamodule.synthesizer.subsets

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonargparse import Namespace
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args, load_sweep_config
 
-from mm.cli.fit import build
+from mm.cli.fit import build, short
 from mm.cli.sweep_check import check_metric, check_runs
 from mm.sweeps import Sweep, fit_options, grid_size, read_sweep, trial_values
 
@@ -65,7 +66,9 @@ class TestFile:
             assert not [word for word in words if word.startswith("${")]
             assert options == fit_options(sweep, values)
             cli = build([*options, *CPU, f"--trainer.default_root_dir={tmp_path}"], run=False)
-            found = {name: cli.config.get(full_name(name)) for name in values}
+            items = [each for each in cli.config.items(branches=True) if not each[0].endswith(".init_args")]
+            whole = {short(key): value for key, value in items}
+            found = {name: whole[short(name)] for name in values}
             assert {name: plain(value) for name, value in found.items()} == {
                 name: plain(value) for name, value in values.items()
             }
@@ -83,13 +86,10 @@ class TestFile:
         assert f"mm sweep experiments/sweeps/{path.name}" in path.read_text()
 
 
-def full_name(name: str) -> str:
-    """The option as the configuration has it, where the arguments of a class stand below ``init_args``."""
-    return name if not name.startswith("data.") else "data.init_args." + name.removeprefix("data.")
-
-
 def plain(value: Any) -> Any:
     """A mapping that was given as a text is compared as what it means."""
+    if isinstance(value, Namespace):
+        return value.class_path.rpartition(".")[2]
     if isinstance(value, str) and value.startswith("{"):
         return {key: float(number) for key, number in re.findall(r"(\w+): ([\d.]+)", value)}
     return {key: float(number) for key, number in value.items()} if isinstance(value, dict) else value

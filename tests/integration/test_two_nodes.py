@@ -29,7 +29,7 @@ def test_two_nodes_train_the_smoke_configuration(tmp_path):
         str(ROOT / "experiments" / "smoke.yaml"),
         "--trainer.accelerator=cpu",
         "--trainer.max_steps=3",
-        "--data.subsets={background: 1.0}",
+        "--data.subsets=[background]",
         f"--trainer.default_root_dir={tmp_path / 'run'}",
     ]
     common = {

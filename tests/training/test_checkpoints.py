@@ -75,7 +75,7 @@ def test_full_disk_is_said(old, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(InputError, match=r"cannot write the checkpoint .*last.ckpt: No space left"):
+    with pytest.raises(InputError, match=r"cannot write .*last.ckpt: there is no room"):
         AtomicCheckpointIO().save_checkpoint({"global_step": 2}, old)
     assert step(old) == 1
 
