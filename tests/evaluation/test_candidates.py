@@ -14,7 +14,7 @@ from mm.evaluation.candidates import Clip, Filtered, Method, Network, candidates
 from mm.evaluation.oscillation import BAND, FRAMES, MIDDLE
 from mm.evaluation.pairs import Pair
 from mm.evaluation.protocol import Level
-from mm.methods import LearnedMagnifier
+from mm.methods import LearnedMagnifier, Magnifier
 from mm.methods.layered import LayeredMagnifier
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.networks.weights import save
@@ -33,7 +33,7 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-class Late:
+class Late(Magnifier):
     """A linear method that gives everything at the end."""
 
     def __init__(self, *, factor: float) -> None:
