@@ -245,7 +245,7 @@ def read_part(
 
 def load_network() -> MagnificationNetwork:
     """Return the shipped network, or what ``MM_WEIGHTS`` names, for inference on the CPU."""
-    return mm.load(os.environ.get("MM_WEIGHTS") or None, device="cpu")
+    return mm.load(os.environ.get("MM_WEIGHTS") or "oh2018-mm", device="cpu")
 
 
 def networks() -> dict[str, MagnificationNetwork]:

@@ -211,7 +211,7 @@ class TestValues:
             ),
             (["--roi", "0,0,0,10"], "roi 0,0,0,10"),
             (["--roi=-1,0,10,10"], "roi -1,0,10,10"),
-            (["--roi", "1,2,3"], "--roi must be four whole numbers"),
+            (["--roi", "1,2,3"], "--roi must be 4 whole numbers"),
             (["--start", "0.2", "--end", "0.1"], "start must come before end, got start 0.2 s and end 0.1 s"),
             (["--start", "5"], "no frame between 5 s and its end: the clip lasts 0.40 s"),
             (["--start", "-1"], "start must be a time of at least 0 s, got -1 s"),
@@ -226,7 +226,7 @@ class TestValues:
                 "preset string looks at 72 Hz to 92 Hz, which takes more than 184 frames",
             ),
             (["-o", "orientations"], "--option must be NAME=VALUE, got 'orientations'"),
-            (["-o", "size=1"], "the learned method has no option 'size' (it has none)"),
+            (["-o", "size=1"], "the learned method has no option 'size' (it has direction)"),
             (["-o", "factor=3"], "factor is no option of the learned method alone; set it with --factor"),
             (["-o", "a=1", "-o", "a=2"], "--option a is given twice"),
             (["--taps", "30"], "--taps 30 is the temporal filter's, but there is no band"),
@@ -251,7 +251,7 @@ class TestValues:
             ("orientation=8", "no option 'orientation'; did you mean 'orientations'?"),
             ("orientations=x", "option orientations must be int, got x"),
             ("orientations=99", "99"),
-            ("channels=hue", "option channels must be luminance or rgb, got hue"),
+            ("channels=hue", "option channels must be luminance | rgb, got hue"),
             ("scales=9", "have at most"),
         ],
     )
@@ -314,7 +314,7 @@ class TestTarget:
         assert "name a folder that you may write to" in line
 
     def test_a_suffix_that_is_no_video(self, place: Place) -> None:
-        assert "the suffix '.gif' is none of .mp4" in refuse(place, target=place.out / "out.gif")
+        assert "the suffix '.ogv' is none of .mp4" in refuse(place, target=place.out / "out.ogv")
 
     def test_lossless_where_it_cannot_be(self, place: Place) -> None:
         assert "name the output .mkv" in refuse(place, "--lossless")

@@ -111,7 +111,7 @@ def test_figure_8_joins_only_what_was_measured_alike(
     evaluate("noise", tmp_path, weights, "--levels", "0.3", *small)
     assert is_a_picture(tmp_path / "figure8.png")
     capsys.readouterr()
-    evaluate("noise", tmp_path, weights, "--levels", "0.3", "--seed", "5", *small)
+    evaluate("noise", tmp_path, weights, "--levels", "0.3", "--seed", "5", "--overwrite", *small)
     told = capsys.readouterr().err
     assert "no figure8.png" in told
     assert "were measured with other seed; measure both alike" in told
@@ -284,7 +284,7 @@ def test_photographs_and_cutouts_from_folders(
 ) -> None:
     common = ("--levels", "0.1", "--renderer", "fourier")
     rows = evaluate("static", tmp_path / "out", weights, *common, *folders)
-    again = evaluate("static", tmp_path / "out", weights, *common, *folders)
+    again = evaluate("static", tmp_path / "out", weights, "--overwrite", *common, *folders)
     procedural = evaluate("static", tmp_path / "other", weights, *common)
     assert rows == again
     assert rows != procedural
@@ -301,7 +301,16 @@ def test_an_earlier_runs_table_never_stands_beside_new_settings(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("mm.evaluation.static.Static.write", full)
-    command = ["evaluate", "static", "--out", str(tmp_path), "--methods", f"other={weights}", *options]
+    command = [
+        "evaluate",
+        "static",
+        "--out",
+        str(tmp_path),
+        "--methods",
+        f"other={weights}",
+        "--overwrite",
+        *options,
+    ]
     assert main([*command, "--size", "72x64", "--count", "1", "--device", "cpu"]) == 2
     assert list(json.loads((tmp_path / "static.json").read_text())["weights"]) == ["other"]
     assert not (tmp_path / "static.csv").exists()

@@ -316,6 +316,8 @@ def test_a_signal_leaves_nothing_behind(
     handler = signal.getsignal(signal.SIGTERM)
     # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
     interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # nohup ignores it.
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         returned = main(
             [
@@ -332,6 +334,7 @@ def test_a_signal_leaves_nothing_behind(
         )
     finally:
         signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGHUP, hang_up)
     assert returned == code
     # Until then it was being written, under another name.
     assert seen == [[".part"]] * 3

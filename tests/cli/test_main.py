@@ -149,11 +149,14 @@ def test_a_signal_ends_every_command(
 
     before = signal.getsignal(signal.SIGTERM)
     interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # nohup ignores it.
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     command(run)
     try:
         assert main(["try"]) == code
     finally:
         signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGHUP, hang_up)
     assert ended == [True]
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert signal.getsignal(signal.SIGTERM) == before

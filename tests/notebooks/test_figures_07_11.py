@@ -19,7 +19,7 @@ PICTURES = {
     "figure07_frequency_selection": ["figure07_strings.png"],
     "figure08_quantitative": ["figure08_ssim.png"],
     "figure09_kernels": ["figure09_kernels.png"],
-    "figure10_physical_accuracy": ["figure10_courses.png"],
+    "figure10_physical_accuracy": ["figure10_signals.png"],
     "figure11_growing_factors": ["figure11_factors.png"],
 }
 
