@@ -117,10 +117,10 @@ def test_figure10_accelerometer_gives_back_what_was_rendered(tmp_path: Path, cap
     turn = torch.arange(64, dtype=torch.float64) / 8
     assert found["lag"](torch.sin(turn - 0.05), torch.sin(turn)) == pytest.approx(0.4, abs=0.03)
     for recording in found["RECORDINGS"]:
-        course = found["courses"][recording, "learned"]
+        course = found["signals"][recording, "learned"]
         assert course.correlation > 0.9
         # The input shows the motion as it is: a tenth of what is asked for.
-        shown = found["courses"][recording, "input"]
+        shown = found["signals"][recording, "input"]
         assert 1 + shown.amplitude_error == pytest.approx(1 / found["FACTOR"], rel=0.1)
 
 
