@@ -52,8 +52,8 @@ def test_the_goal_is_wandbs_if_none_is_given(tmp_path: Path):
         ('[mm, fit, "${args}"]', "mm fit", "command must be a list of words, got 'mm fit'"),
         ("  model.loss_weight: {min: 0.1, max: 1.0}", "  [1]", "parameters must be names with an entry each"),
         (WHOLE, "parameters: [", "is not YAML, line 1"),
-        (WHOLE, "just words", "holds no names with values"),
-        (WHOLE, "", "holds no names with values"),
+        (WHOLE, "just words", "must have the keys method, metric and parameters"),
+        (WHOLE, "", "must have the keys method, metric and parameters"),
     ],
 )
 def test_what_cannot_be_run_is_one_line_that_names_the_file(tmp_path: Path, old: str, new: str, says: str):
