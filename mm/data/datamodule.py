@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
@@ -376,5 +377,10 @@ def _derived_seed(seed: int, *names: str) -> int:
 
 
 def _prepare_worker(worker: int) -> None:
-    """Keep OpenCV to one thread: there are as many workers as the user wants cores busy."""
+    """Keep OpenCV to one thread, and leave alone the garbage that a fork brought along.
+
+    There are as many workers as the user wants cores busy. A video decoder among the garbage would be freed
+    here, and wait for ever for its threads, which a fork does not copy.
+    """
     cv2.setNumThreads(0)
+    gc.freeze()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from mm.data import (
     ProceduralPhotographs,
     Split,
 )
+from mm.data.datamodule import _prepare_worker
 from mm.errors import InputError
 from mm.synthesis import SUBSETS, MotionLimits, Synthesizer
 
@@ -327,3 +329,27 @@ def test_clips_are_rendered_and_compressed_by_workers_or_on_the_device(
     assert same(*batches)
     with pytest.raises(InputError, match="codec needs clips"):
         MixedDataModule(synthesizer=synthesizer(), codec=CodecStage())
+
+
+class Threaded:
+    """A cycle, as garbage that holds threads is; its end is written down."""
+
+    def __init__(self, ended: list[int]) -> None:
+        self.itself, self.ended = self, ended
+
+    def __del__(self) -> None:
+        self.ended.append(1)
+
+
+def test_a_worker_frees_nothing_of_the_process_that_it_was_forked_from() -> None:
+    ended: list[int] = []
+    gc.collect()
+    Threaded(ended)
+    try:
+        _prepare_worker(0)
+        gc.collect()
+        assert not ended
+    finally:
+        gc.unfreeze()
+    gc.collect()
+    assert ended
