@@ -1,6 +1,7 @@
 """The three-part magnification network: its configuration, its parts, and its weights.
 
-Public: :class:`NetworkConfig`, :class:`MagnificationNetwork`; :func:`build`, :func:`config_from_dict` and
+Public: :class:`ThreePartNetwork` and its kinds :class:`MagnificationNetwork` and :class:`SplattingNetwork`,
+with :class:`NetworkConfig` and :class:`SplattingConfig`; :func:`build`, :func:`config_from_dict` and
 :func:`config_to_dict`; :func:`load` and :func:`save` for weights (:mod:`mm.networks.weights` has more).
 """
 

@@ -1,4 +1,4 @@
-"""What every magnification network has in common: encode two frames, manipulate, decode."""
+"""The contract of a magnification network: encode two frames, manipulate, decode."""
 
 from __future__ import annotations
 
@@ -151,14 +151,7 @@ class ThreePartNetwork(nn.Module, ABC):
                 network cannot take; for frames of different or unusable
                 shapes, not floating point, not finite, outside [0, 1], or on another device than the network.
         """
-        check_frames(a, "frame a", self.min_side)
-        check_frames(b, "frame b", self.min_side)
-        if a.shape != b.shape:
-            raise InputError(
-                f"frames a and b must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}; "
-                "crop or scale one"
-            )
-        batch_a, batch_b = (self._at_home(frame if frame.ndim == 4 else frame[None]) for frame in (a, b))
+        batch_a, batch_b = self.checked_pair(a, b)
         check_factor(factor, len(batch_a))
         self.check_direction(direction)
         if isinstance(factor, Tensor):
@@ -174,6 +167,24 @@ class ThreePartNetwork(nn.Module, ABC):
                 f"the frames are on {frames.device}, the network on {home.device}; move one with .to()"
             )
         return frames.to(home.dtype)
+
+    def checked_pair(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Return two frames as batches (B, 3, H, W) in the network's precision.
+
+        Raises:
+            InputError: for frames of different or unusable shapes, not floating point, not finite, outside
+            [0, 1],
+                or on another device than the network.
+        """
+        check_frames(a, "frame a", self.min_side)
+        check_frames(b, "frame b", self.min_side)
+        if a.shape != b.shape:
+            raise InputError(
+                f"frames a and b must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}; "
+                "crop or scale one"
+            )
+        batch_a, batch_b = (self._at_home(frame if frame.ndim == 4 else frame[None]) for frame in (a, b))
+        return batch_a, batch_b
 
     def check_direction(self, direction: float | None) -> None:
         """Raise InputError for a direction that is not finite, or that this network cannot take."""

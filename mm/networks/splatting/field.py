@@ -161,23 +161,22 @@ class FieldNetwork(nn.Module):
 
         Args:
             frame: (B, 3, H, W) in [0, 1], the moved frame; H and W multiples of 16.
-            equations: of the shift from the reference to it, not magnified.
+            equations: of the magnified shift from the reference to it.
             gain: (B, 1, 1, 1), factor − 1.
         """
         features = [self.context[0](F.relu(self.stem(F.pixel_unshuffle(frame * 2 - 1, 4))))]
         for down, block in zip(self.down, list(self.context)[1:], strict=True):
             features.append(block(F.relu(down(features[-1]))))
-        magnified = equations.times(gain)
-        fine = [magnified.fine]
+        fine = [equations.fine]
         for _ in range(3):
             fine.append(F.avg_pool2d(fine[-1], 2, ceil_mode=True))
         coarser, chosen = None, fine[0]
         for i in (3, 2, 1, 0):
-            own = [fine[i], magnified.coarse[i]] if i < 3 else [fine[i]]
+            own = [fine[i], equations.coarse[i]] if i < 3 else [fine[i]]
             x, field, chosen = self.levels[i](features[i], own, gain, coarser)
             coarser = x, field
         assert coarser is not None
-        return self._field(*coarser, magnified.pixels, chosen)
+        return self._field(*coarser, equations.pixels, chosen)
 
     def _field(self, x: Tensor, field: Tensor, pixels: Tensor, chosen: Tensor) -> Field:
         batch, _, h, w = field.shape

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.networks.base import ThreePartNetwork, check_frames
+from mm.networks.base import ThreePartNetwork
 from mm.networks.splatting.config import SplattingConfig
 from mm.networks.splatting.field import Field, FieldNetwork
 from mm.networks.splatting.filling import FillingNetwork, draw
@@ -25,7 +25,7 @@ READING_FACTOR = 5.0
 
 
 class Magnified(NamedTuple):
-    """A manipulated shape: the equations of a shift, and the number that multiplies it."""
+    """A manipulated shape: the equations of a magnified shift, and the number that multiplied it."""
 
     equations: Equations
     gain: Tensor
@@ -66,12 +66,11 @@ class SplattingNetwork(ThreePartNetwork):
         return padded, padded
 
     def manipulate(self, shape_a: Tensor, shape_b: Tensor, factor: float | Tensor) -> Magnified:
-        """Read the shift between two shapes (B, 3, h, w), in 32 bit, to be multiplied by ``factor`` − 1."""
+        """Read the shift between two shapes (B, 3, h, w) in 32 bit, and multiply it by ``factor`` − 1."""
         with torch.autocast(shape_b.device.type, enabled=False):
             gain = torch.as_tensor(factor, dtype=torch.float32, device=shape_b.device) - 1
-            return Magnified(
-                equations(shape_a.float(), shape_b.float()), gain.expand(len(shape_b)).view(-1, 1, 1, 1)
-            )
+            gain = gain.expand(len(shape_b)).view(-1, 1, 1, 1)
+            return Magnified(equations(shape_a.float(), shape_b.float()).times(gain), gain)
 
     def decode(
         self, texture: Tensor, manipulated: Magnified, size: tuple[int, int], direction: float | None = None
@@ -125,18 +124,14 @@ class SplattingNetwork(ThreePartNetwork):
             measured shifts.
 
         Raises:
-            InputError: for frames of different or unusable shapes, types or ranges.
+            InputError: as :meth:`checked_pair`, and for frames without a batch.
         """
-        check_frames(a, "frame a", self.min_side)
-        check_frames(b, "frame b", self.min_side)
-        if a.shape != b.shape or a.ndim != 4:
-            raise InputError(
-                "frames a and b must have the same shape (B, 3, H, W), "
-                f"got {tuple(a.shape)} and {tuple(b.shape)}"
-            )
-        texture, shape = self.encode(b)
+        batch_a, batch_b = self.checked_pair(a, b)
+        if a.ndim != 4:
+            raise InputError(f"frames a and b must be of shape (B, 3, H, W), got {tuple(a.shape)}")
+        texture, shape = self.encode(batch_b)
         with exact_arithmetic(b.device):
-            manipulated = self.manipulate(self.encode(a)[1], shape, READING_FACTOR)
+            manipulated = self.manipulate(self.encode(batch_a)[1], shape, READING_FACTOR)
             field = self.field(texture, manipulated.equations, manipulated.gain)
         height, width = b.shape[-2:]
         confidence = F.interpolate(field.confidence, scale_factor=4, mode="bilinear")
@@ -160,5 +155,5 @@ def _opening(manipulated: Magnified, like: Tensor) -> Tensor:
     It is 0 where nothing changes nearby or the factor is 1, and 1 from a magnified change of a grey level on.
     """
     change = F.max_pool2d(manipulated.equations.change, 8, ceil_mode=True)
-    change = F.max_pool2d(change, 3, 1, 1) * manipulated.gain.abs()
+    change = F.max_pool2d(change, 3, 1, 1)
     return 1 - (F.interpolate(change, size=like.shape[-2:], mode="bilinear") * -2000.0).exp()
