@@ -1,4 +1,4 @@
-"""How far a clip moves, so that a factor beyond what the network was trained for is told."""
+"""The extent of a clip's motion, to warn of a factor beyond the network's training."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from mm.motion.camera import Camera, Kind, displacement_of
 from mm.motion.registration import luminance
 from mm.video import ClipInfo, open_clip
 from mm.video.grid import Region, resize, scaled_region, scaled_size
-from mm.video.images import has_no_rate
+from mm.video.images import check_rate
 
 Array = NDArray[np.floating]  # float32, but where float64 is said
 Mask = NDArray[np.bool_]
@@ -148,10 +148,7 @@ def block_motion(
             scale that is no number above 0.
     """
     path = Path(path)
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise InputError(f"the frame rate must be a number above 0 frames a second, got {fps:g}")
-    if has_no_rate(path) and fps is None:
-        raise InputError(f"{path} holds images, which have no frame rate; give it with --fps")
+    check_rate(path, fps)
     with open_clip(path, start=start, end=end, folder_rate=fps) as clip:
         info = clip.info
         size = scaled_size(info, scale)
@@ -161,7 +158,7 @@ def block_motion(
                 f"{path}: {width}×{height} px to look at are too few, at least {SMALLEST}×{SMALLEST} px are "
                 "needed; take a larger region or scale"
             )
-        # Beyond a region the frame goes on.
+        # The frame continues beyond a region.
         left, top = max(0, x - _AROUND), max(0, y - _AROUND)
         right, bottom = min(size[1], x + width + _AROUND), min(size[0], y + height + _AROUND)
         block = min(BLOCK, width, height)

@@ -28,7 +28,7 @@ from mm.motion.vibration import Sinusoid, complex_amplitudes, find_sinusoids, ma
 from mm.video import ClipInfo, open_clip
 from mm.video.compression import Compression, measure_compression
 from mm.video.grid import Region
-from mm.video.images import has_no_rate
+from mm.video.images import check_rate
 
 Floats = NDArray[np.floating]
 
@@ -304,10 +304,7 @@ def _measure(
     scale, scale_u = _scale(mm_per_px, known_length)
     if size < LEAST_SIDE:
         raise InputError(f"size must be at least {LEAST_SIDE} px, got {size}")
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise InputError(f"the frame rate must be a number above 0 frames a second, got {fps:g}")
-    if has_no_rate(path) and fps is None:
-        raise InputError(f"{path} holds images, which have no frame rate; give it with --fps")
+    check_rate(path, fps)
     with open_clip(path, start=start, end=end, folder_rate=fps) as clip:
         info = clip.info
     rate = float(info.rate) if fps is None else fps

@@ -191,6 +191,14 @@ def has_no_rate(path: str | Path) -> bool:
     return path.is_dir() or path.suffix.lower() in _STACKS
 
 
+def check_rate(path: Path, fps: float | None) -> None:
+    """Raise InputError unless a clip's frame rate is known: the container's if ``fps`` is None, else that."""
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise InputError(f"the frame rate must be a number above 0 frames a second, got {fps:g}")
+    if has_no_rate(path) and fps is None:
+        raise InputError(f"{path} holds images, which have no frame rate; give it with --fps")
+
+
 def list_images(folder: Path) -> list[Path]:
     """Return a folder's images in natural order, hidden files left out.
 
