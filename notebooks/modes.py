@@ -3,7 +3,8 @@
 #
 # A rendered clip in which a string vibrates at 5 Hz, a disc at 3 Hz and a beam at 2 Hz, each by a fifth of a pixel, which
 # nobody sees. *static* magnifies all of it against the first frame; *dynamic* magnifies what changes from frame to frame;
-# *temporal* here only what moves between 4 and 6 Hz: the string, and not the disc. The pictures in the README are these.
+# *temporal* here only what moves between 4 and 6 Hz: the string, and not the disc. The guide to `mm magnify` shows the
+# pictures.
 
 # %%
 import os

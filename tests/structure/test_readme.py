@@ -1,4 +1,4 @@
-"""What the README shows is what there is."""
+"""Commands, options and links of the README and the guides are real."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from mm.cli.fit import build
 from mm.cli.main import COMMANDS, LIGHTNING_COMMANDS
 
 ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def code_blocks(language: str) -> list[str]:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
+def code_blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
 
 
 def test_set_up_is_two_lines() -> None:
-    first = code_blocks("sh")[0].strip().splitlines()
+    first = code_blocks(ROOT / "README.md", "sh")[0].strip().splitlines()
     assert len(first) == 2
     assert "mm demo" in first[0]
     assert "pytest" in first[1]
 
 
 def shell_lines() -> list[str]:
-    joined = "\n".join(code_blocks("sh")).replace("\\\n", " ")
-    return [line.strip() for line in joined.splitlines() if line.strip().startswith("mm ")]
+    joined = "\n".join(block for page in PAGES for block in code_blocks(page, "sh")).replace("\\\n", " ")
+    lines = [line.strip() for line in joined.splitlines() if line.strip().startswith("mm ")]
+    return list(dict.fromkeys(lines))
 
 
 @pytest.mark.parametrize("line", shell_lines())
@@ -52,8 +53,8 @@ def test_commands_and_their_options_exist(line: str, tmp_path: Path, monkeypatch
     parser.parse_args(words[2:])
 
 
-def test_files_that_are_linked_exist() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_linked_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
-            assert (ROOT / target).exists(), target
+            assert (page.parent / target).exists(), target
