@@ -10,7 +10,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm import plugins
 from mm._version import __version__
@@ -33,11 +33,15 @@ class _Entry:
         help: one line.
         path: module and class.
         options: that it takes, beside those that all take.
+        count: of scenes, if not given.
+        size: of the frames, if not given.
     """
 
     help: str
     path: str
     options: tuple[str, ...] = ()
+    count: int = 16
+    size: str = "192x192"
 
 
 MEASUREMENTS = {
@@ -74,9 +78,16 @@ MEASUREMENTS = {
         "mm.evaluation.physical:Physical",
         ("factors",),
     ),
+    "clip": _Entry(
+        "whole clips with drift, shake, noise and compression: likeness, gain in the band, leak, flicker, "
+        "detail, colour and time, beside the input and an oracle that knows the true field",
+        "mm.evaluation.clip:ClipMeasurement",
+        ("axes", "frames"),
+        count=4,
+        size="128x128",
+    ),
 }
-COUNT = 16
-SIZE = "192x192"
+BYTES_A_PIXEL = 300  # of each frame of a clip: what is rendered, magnified and scored
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,9 +108,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--renderer", choices=("fourier", "project", "both"), default="both", help="of the scenes"
     )
-    parser.add_argument("--count", type=int, default=COUNT, metavar="N", help="number of scenes")
+    parser.add_argument("--count", type=int, metavar="N", help="number of scenes (default: 16; clip: 4)")
     parser.add_argument("--seed", type=int, default=0, help="of the scenes and the noise")
-    parser.add_argument("--size", default=SIZE, metavar="WxH", help="of the frames, px; not of kernels")
+    parser.add_argument(
+        "--size",
+        metavar="WxH",
+        help="of the frames, px; not of kernels (default: 192x192; clip: 128x128)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     images = parser.add_argument_group("what the scenes show")
     images.add_argument(
@@ -128,6 +143,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="other than the protocol's: several for gain and frequency, one for physical",
     )
     levels.add_argument(
+        "--axis",
+        action="append",
+        dest="axes",
+        metavar="NAME=X,…",
+        help="clip: values of factor, crf (H.264, or none), noise (grey levels), drift, shake, other (px), "
+        "flicker (%%) or band (upper over lower edge); given several times, every combination is measured, "
+        "as in --axis factor=20,50 --axis crf=none,18,23. Without it each axis varies alone",
+    )
+    levels.add_argument("--frames", type=int, metavar="N", help="clip: frames of each clip (default: 60)")
+    levels.add_argument(
         "--rounding",
         choices=("random", "nearest", "none"),
         default="random",
@@ -154,20 +179,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, and write the table and the picture."""
-    width, height = _size(args.size)
+    entry = MEASUREMENTS[args.measurement]
+    width, height = _size(args.size or entry.size)
+    count = entry.count if args.count is None else args.count
     options = {
         "levels": _numbers("--levels", args.levels),
         "factors": _numbers("--factors", args.factors),
         "pairs": args.pairs or None,
         "temporal": args.temporal or None,
+        "axes": args.axes,
+        "frames": args.frames,
     }
-    entry = MEASUREMENTS[args.measurement]
     for option, value in options.items():
         if value is not None and option not in entry.options:
             takers = ", ".join(name for name, each in MEASUREMENTS.items() if option in each.options)
-            raise InputError(f"--{option} is for {takers}; {args.measurement} has none, leave it out")
-    if args.count < 1:
-        raise InputError(f"--count must be at least 1 scene, got {args.count}")
+            name = "axis" if option == "axes" else option
+            raise InputError(f"--{name} is for {takers}; {args.measurement} has none, leave it out")
+    if count < 1:
+        raise InputError(f"--count must be at least 1 scene, got {count}")
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
     tables = [args.out / f"{args.measurement}{suffix}" for suffix in (".json", ".csv")]
@@ -191,15 +220,19 @@ def run(args: argparse.Namespace) -> None:
         device = choose_device(args.device)
         names = [text for text in args.methods.split(",") if text.strip()]
         on_clips = "pairs" in entry.options and not args.pairs
-        methods = candidates(names, device, clips=on_clips, temporal=args.temporal)
+        methods = candidates(
+            names, device, clips=on_clips, temporal=args.temporal, streams="axes" in entry.options
+        )
         pictures, held_out = named_pictures(args.photographs, args.cutouts, max(height, width))
         renderers = chosen_renderers(args.renderer)
-        conditions = Conditions(args.count, args.seed, renderers, device, args.rounding)
+        conditions = Conditions(count, args.seed, renderers, device, args.rounding)
         given = {name: options[name] for name in entry.options if name in ("levels", "factors")}
         if args.measurement == "subpixel":
             given["gain"] = not args.no_gain
         elif args.measurement == "gain":
             given["temporal"] = args.temporal
+        elif "axes" in entry.options:
+            given = _clip_settings(args, width, height)
         module, name = entry.path.split(":")
         measurement: Measurement = getattr(importlib.import_module(module), name)(
             pictures, (height, width), **given
@@ -223,10 +256,11 @@ def run(args: argparse.Namespace) -> None:
         "weights": {each.name: digest(each.network) for each in methods if each.network is not None},
         **({"measured_on": measured_on} if tells_protocol else {}),
         "renderers": list(renderers),
-        "scenes": args.count,
+        "scenes": count,
         "seed": args.seed,
         "size": [width, height],
         "rounding": args.rounding,
+        **({"axes": args.axes, "frames": given["frames"]} if "axes" in entry.options else {}),
         "photographs": args.photographs or "procedural",
         **({"held_out": held_out} if args.photographs or args.cutouts else {}),
         "cutouts": args.cutouts or "procedural",
@@ -249,7 +283,7 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.photographs or args.cutouts:
         lines.append(held_out)
-    lines.append(f"scenes: {args.count}, in {seconds} s on {device}; see {args.out}/ for {', '.join(files)}")
+    lines.append(f"scenes: {count}, in {seconds} s on {device}; see {args.out}/ for {', '.join(files)}")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
@@ -272,15 +306,36 @@ def print_table(console: Console, table: Table) -> None:
 def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)[x×](\d+)", text)
     if match is None:
-        raise InputError(f"--size is WIDTHxHEIGHT in px, such as {SIZE}, got {text!r}")
+        raise InputError(f"--size is WIDTHxHEIGHT in px, such as 192x192, got {text!r}")
     return int(match[1]), int(match[2])
+
+
+def _clip_settings(args: argparse.Namespace, width: int, height: int) -> dict[str, Any]:
+    """Return the levels and the length that ``clip`` is measured with."""
+    from mm.evaluation.clip import FRAMES, crossed_levels
+    from mm.magnify.memory import check_frames
+
+    frames = FRAMES if args.frames is None else args.frames
+    check_frames(frames, width, height, BYTES_A_PIXEL)
+    axes = {}
+    for text in args.axes or ():
+        name, _, values = text.partition("=")
+        axes[name] = tuple(
+            None if name == "crf" and part.strip() == "none" else _number("--axis", part)
+            for part in dict.fromkeys(values.split(","))
+        )
+    return {"levels": crossed_levels(axes) if axes else None, "frames": frames}
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
+    return tuple(dict.fromkeys(_number(option, part) for part in text.split(",")))
+
+
+def _number(option: str, text: str) -> float:
     try:
-        return tuple(dict.fromkeys(float(part) for part in text.split(",")))
+        return float(text)
     except ValueError:
         raise InputError(
             f"{option} is numbers with commas between them, such as 0.1,1, got {text!r}"

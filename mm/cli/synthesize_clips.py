@@ -43,7 +43,7 @@ def clip_synthesizer(
         InputError: for a value out of range, or more frames than the machine has memory for.
     """
     from mm.data.codec import check_codec
-    from mm.magnify.memory import machine_memory
+    from mm.magnify.memory import check_frames
 
     width, height = args.size
     frames = FRAMES if args.frames is None else args.frames
@@ -51,12 +51,7 @@ def clip_synthesizer(
         raise InputError("--crf is of a codec; add --codec h264, hevc or mjpeg")
     if args.codec is not None:
         check_codec(args.codec, CRF if args.crf is None else args.crf, None)
-    memory, needed = machine_memory(), BYTES_A_PIXEL * frames * width * height
-    if memory is not None and needed > memory:
-        raise InputError(
-            f"{frames} frames of {width}×{height} px need about {needed / 2**30:.1f} GiB of memory, and the "
-            f"machine has {memory / 2**30:.1f} GiB; lower --frames or --size"
-        )
+    check_frames(frames, width, height, BYTES_A_PIXEL)
     settings: dict[str, Any] = {"share": 0.0} if args.steady else {}
     if args.band:
         low, high = (hertz / _rate(args) for hertz in args.band)

@@ -42,11 +42,13 @@ class Clip:
         frames: (T, 3, H, W) float32 in [0, 1].
         factor: the gain.
         band: magnified in temporal mode; None measures motion from the first frame.
+        region: (x, y, width, height) px in the first frame, shown to methods that follow a region.
     """
 
     frames: Tensor
     factor: float
     band: Band | None = None
+    region: tuple[int, int, int, int] | None = None
 
 
 class Candidate(Protocol):
@@ -151,7 +153,12 @@ class Method:
 
     def stream(self, clip: Clip) -> Tensor:
         """See :class:`Candidate`."""
-        return self._streamed(self.build(clip.factor, clip.band), clip.frames).cpu()
+        own = {"region": clip.region} if clip.region and self._follows_a_region else {}
+        return self._streamed(self.build(clip.factor, clip.band, **own), clip.frames).cpu()
+
+    @property
+    def _follows_a_region(self) -> bool:
+        return "region" in inspect.signature(self.make).parameters
 
     def _streamed(self, magnifier: Magnifier, frames: Tensor) -> Tensor:
         shown = torch.cat([*map(magnifier.push, frames.split(CHUNK)), magnifier.flush()])
@@ -174,6 +181,18 @@ class Network(Method):
         """See :class:`Candidate`."""
         assert self.network is not None
         return self.network.magnify_pair(pair.a, pair.b, pair.factor)
+
+
+@dataclass(frozen=True)
+class Streamed(Method):
+    """A method on whole clips alone, in temporal mode with the band's default filter, as users have it."""
+
+    measured_on = "a clip"
+
+    def trial(self) -> None:
+        """See :class:`Method`."""
+        own = {"region": (0, 0, 64, 64)} if self._follows_a_region else {}
+        self.build(2.0, Band(2.0, 4.0, 30.0), **own)
 
 
 @dataclass(frozen=True)
@@ -253,7 +272,12 @@ def learned(name: str, network: ThreePartNetwork, device: torch.device, *, tempo
 
 
 def candidates(
-    names: Sequence[str], device: torch.device, *, clips: bool = False, temporal: bool = False
+    names: Sequence[str],
+    device: torch.device,
+    *,
+    clips: bool = False,
+    temporal: bool = False,
+    streams: bool = False,
 ) -> list[Candidate]:
     """Return the methods that ``names`` describe, the input itself before them.
 
@@ -265,6 +289,7 @@ def candidates(
         clips: whether registered methods that have a temporal mode are to be measured on clips, with the
             paper's filter, not on pairs of frames. The network is on pairs, as in the paper.
         temporal: whether all of them are to be measured on clips, the network too: in temporal mode.
+        streams: whether only :meth:`Candidate.stream` will be asked, in temporal mode.
 
     Raises:
         InputError: for a method that is not registered (with the close match) or cannot be measured so,
@@ -281,13 +306,14 @@ def candidates(
         if is_weights or name == LEARNED:
             found.append(learned(name, load(source or None, device), device, temporal=temporal))
         else:
-            found.append(_registered(name, device, clips or temporal, temporal))
+            kind = Streamed if streams else Filtered if clips or temporal else Method
+            found.append(_registered(name, device, kind, temporal or streams))
     if len(found) == 1:
         raise InputError("no method is given; name at least one, such as learned")
     return found
 
 
-def _registered(name: str, device: torch.device, clips: bool, temporal: bool) -> Method:
+def _registered(name: str, device: torch.device, kind: type[Method], temporal: bool) -> Method:
     make = methods.get(name)
     has_mode = {"mode", "band"} <= set(inspect.signature(make).parameters)
     if temporal and not has_mode:
@@ -298,6 +324,6 @@ def _registered(name: str, device: torch.device, clips: bool, temporal: bool) ->
         convert(name, {})
     except InputError as error:
         raise _unfit(name, "here", error) from error
-    made = (Filtered if clips and has_mode else Method)(name, make, device)
+    made = (kind if has_mode else Method)(name, make, device)
     made.trial()
     return made

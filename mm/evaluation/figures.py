@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm.evaluation.candidates import BASELINE
 from mm.evaluation.protocol import NOISE_CASES
-from mm.evaluation.tables import Row
+from mm.evaluation.tables import Row, Spread
 from mm.motion import BANDS
 
 if TYPE_CHECKING:
+    from mm.evaluation.clip import ClipLevel
+    from mm.evaluation.clip_scores import ClipScore
     from mm.evaluation.frequency import Response
     from mm.evaluation.kernels import Kernels, Part
     from mm.evaluation.physical import Recovered
@@ -212,6 +215,64 @@ def draw_physical(path: Path, found: Mapping[Place, Sequence[Recovered]], fps: f
         axis.legend(fontsize=8, loc="upper left")
     axes[-1].set_xlabel("time / s")
     figure.savefig(path)
+
+
+def draw_clip(path: Path, levels: Sequence[ClipLevel], found: Mapping[Place, Sequence[ClipScore]]) -> None:
+    """Draw SSIM, gain in the band and flicker against each axis that varies, a curve a method.
+
+    Args:
+        path: a PNG.
+        levels: of the measurement.
+        found: of it; scenes of both renderers are drawn together.
+    """
+    panels = _clip_panels(levels)
+    shown = {"ssim": "SSIM with the truth", "gain": "gain in the band", "flicker": "flicker / grey levels"}
+    figure = _figure(len(shown), len(panels), panel=(3.2, 2.6))
+    axes = figure.subplots(len(shown), len(panels), squeeze=False, sharey="row")
+    methods = list(dict.fromkeys(place.method for place in found))
+    for column, (title, name, along) in enumerate(panels):
+        values = [getattr(level, name) for level in along]
+        ticks = ["none" if value is None else f"{value:g}" for value in values]
+        for row, (score, label) in enumerate(shown.items()):
+            axis = axes[row][column]
+            for number, method in enumerate(methods):
+                spreads = [
+                    Spread.of_measured(
+                        getattr(each, score)
+                        for place, scores in found.items()
+                        if place.method == method and place.level == level
+                        for each in scores
+                    )
+                    for level in along
+                ]
+                style = {"color": f"C{(number - 2) % 10}"}
+                if number < 2:
+                    style = {"color": "0.4" if method == BASELINE else "black", "linestyle": "--"}
+                mean, deviation = [each.mean for each in spreads], [each.deviation for each in spreads]
+                _draw_curve(axis, range(len(along)), mean, deviation, label=method, **style)
+            axis.set_xticks(range(len(along)), ticks)
+            axis.grid(alpha=0.3)
+            if column == 0:
+                axis.set_ylabel(label, fontsize=9)
+        axes[0][column].set_title(title, fontsize=9)
+        axes[-1][column].set_xlabel(name)
+    axes[0][0].legend(fontsize=7)
+    figure.savefig(path)
+
+
+def _clip_panels(levels: Sequence[ClipLevel]) -> list[tuple[str, str, list[ClipLevel]]]:
+    """Return the title, the axis and the levels of each panel: those that differ along one axis alone."""
+    panels = []
+    for field in fields(levels[0]):
+        base: dict[str, Any] = {field.name: field.default}
+        groups: dict[ClipLevel, list[ClipLevel]] = {}
+        for level in levels:
+            groups.setdefault(replace(level, **base), []).append(level)
+        for common, group in groups.items():
+            if len(group) > 1:
+                group.sort(key=lambda level: getattr(level, field.name) or 0.0)
+                panels.append((str(common), field.name, group))
+    return panels or [(str(levels[0]), "factor", list(levels[:1]))]
 
 
 def _draw_ssim(axis: Any, rows: Sequence[Row], varies: str, colours: Mapping[str, str]) -> None:

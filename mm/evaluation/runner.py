@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
-from torch import Tensor
 
 from mm.errors import InputError
 from mm.evaluation.candidates import Candidate
@@ -111,11 +110,11 @@ class SceneMeasurement(ABC, Generic[LevelT, CaseT, ScoreT]):
         """Yield the questions that a scene puts to each candidate, all levels among them."""
 
     @abstractmethod
-    def ask(self, candidate: Candidate, case: CaseT) -> Tensor:
-        """Return what the candidate makes of a case."""
+    def ask(self, candidate: Candidate, case: CaseT) -> Any:
+        """Return what the candidate makes of a case, as :meth:`score` takes it."""
 
     @abstractmethod
-    def score(self, case: CaseT, output: Tensor) -> Iterable[tuple[LevelT, ScoreT]]:
+    def score(self, case: CaseT, output: Any) -> Iterable[tuple[LevelT, ScoreT]]:
         """Return the case's levels, each with its score."""
 
     def notes(self, found: Any) -> Iterable[str]:

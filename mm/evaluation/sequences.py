@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.evaluation.renderers import stage
+from mm.evaluation.renderers import Stage
 from mm.evaluation.scene_spec import REACH, SceneSpec
 from mm.synthesis import Camera, TrajectoryConfig
 from mm.synthesis.random import SampleRandom
@@ -45,10 +46,12 @@ class Sequence:
     Attributes:
         frames: (T, 3, H, W) float32 in [0, 1], as recorded.
         truth: (T, 3, H, W) float32 in [0, 1], what magnifying the band should give.
+        clean: (T, 3, H, W) float32 in [0, 1], the frames without noise and rounding.
     """
 
     frames: Tensor
     truth: Tensor
+    clean: Tensor
 
 
 def draw_motion(
@@ -80,12 +83,11 @@ def render_sequence(
     spec: SceneSpec,
     motion: LayerMotion,
     factor: float,
-    renderer: str = "project",
+    shown: Stage,
     *,
     camera: Camera | None = None,
     noise: float = 0.0,
     seed: int = 0,
-    device: torch.device | str = "cpu",
 ) -> Sequence:
     """Render a clip and its truth.
 
@@ -93,11 +95,10 @@ def render_sequence(
         spec: the scene.
         motion: of its layers.
         factor: of the vibration in the truth.
-        renderer: "project" or "fourier".
+        shown: the scene in a renderer, as :func:`~mm.evaluation.renderers.stage` sets it up.
         camera: what the camera does; a global shutter. None adds nothing but noise and rounding.
         noise: standard deviation of the photon noise at mid-grey, in [0, 1] units.
         seed: of the camera's noise, with the scene's index.
-        device: of the project's renderer.
 
     Raises:
         InputError: if a layer moves farther than the scene was built for, or the camera's shutter rolls.
@@ -112,11 +113,36 @@ def render_sequence(
             f"the scene is built for motion of up to {spec.margin - REACH} px, got {farthest:.3g} px; "
             "build it with a larger reach"
         )
-    shown = stage(renderer, spec, device)
-    frames, truth = (shown.frames(each).cpu()[None] for each in moved)
     random = SampleRandom(torch.tensor([seed * 1_000_003 + spec.index]))
-    index = torch.arange(frames.shape[1])[None]
-    frames, truth = (camera.exposed(each, random, index, frames.shape[1]) for each in (frames, truth))
-    thresholds = random.uniform("rounding", *frames.shape[1:])
-    recorded = camera.recorded(frames, random, torch.tensor([noise]), thresholds)
-    return Sequence(recorded[0], camera.sharpened(truth, random).clamp(0, 1)[0])
+    index = torch.arange(len(motion.band))[None]
+    clean, truth = (
+        camera.exposed(shown.frames(each).cpu()[None], random, index, len(motion.band)) for each in moved
+    )
+    thresholds = random.uniform("rounding", *clean.shape[1:])
+    recorded = camera.recorded(clean, random, torch.tensor([noise]), thresholds)
+    clean, truth = (camera.sharpened(each, random).clamp(0, 1)[0] for each in (clean, truth))
+    return Sequence(recorded[0], truth, clean)
+
+
+def visible_layer(spec: SceneSpec, displacements: Tensor) -> Tensor:
+    """Return the layer at each pixel: uint8 (T, H, W), 0 the background and k + 1 object k.
+
+    The visible layer is the frontmost that is more than half opaque at the pixel's centre.
+
+    Args:
+        spec: the scene.
+        displacements: (T, 1 + K, 2) px (x, y), of each layer.
+    """
+    height, width = spec.size
+    labels = torch.zeros(len(displacements), height, width, dtype=torch.uint8)
+    rows, columns = torch.arange(height)[:, None].expand(height, width), torch.arange(width)
+    pixels = torch.stack((columns.expand(height, width), rows), -1).double()
+    # From back to front.
+    for number in reversed(range(len(spec.objects))):
+        alpha = spec.objects[number][None, 3:].double()
+        side = alpha.shape[-1]
+        # From −1 to 1 over the patch, the centres of its first and last pixels.
+        place = (pixels - spec.centres[number] - displacements[:, None, None, number + 1]) * 2 / (side - 1)
+        opaque = F.grid_sample(alpha.expand(len(place), -1, -1, -1), place, align_corners=True)[:, 0] > 0.5
+        labels[opaque] = number + 1
+    return labels

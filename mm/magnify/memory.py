@@ -43,6 +43,25 @@ def machine_memory(
     return min(limits, default=None)
 
 
+def check_frames(frames: int, width: int, height: int, bytes_a_pixel: int) -> None:
+    """Refuse a clip that a command would hold whole, if this machine's memory cannot.
+
+    Args:
+        frames: of the clip.
+        width, height: of a frame, px.
+        bytes_a_pixel: that each pixel of each frame takes.
+
+    Raises:
+        InputError: with what is needed and what there is.
+    """
+    memory, needed = machine_memory(), bytes_a_pixel * frames * width * height
+    if memory is not None and needed > memory:
+        raise InputError(
+            f"{frames} frames of {width}×{height} px need about {needed / 2**30:.1f} GiB of memory, and the "
+            f"machine has {memory / 2**30:.1f} GiB; lower --frames or --size"
+        )
+
+
 def frame_fits(magnifier: Magnifier, framing: Framing, device: torch.device) -> bool:
     """Return whether ``device`` has the memory that a method works in while it has frames of this size."""
     limit = _memory_of(device)

@@ -237,6 +237,26 @@ def test_physical(
     assert "20 of 20" in told
 
 
+def test_clip(
+    tmp_path: Path, weights: Path, folders: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    axes = ("--axis", "factor=10", "--axis", "crf=none,30", "--frames", "18")
+    rows = evaluate("clip", tmp_path, weights, *axes, "--renderer", "project", *folders)
+    assert [(row["method"], row["crf"]) for row in rows] == [
+        (method, crf) for method in ("input", "oracle", "new") for crf in ("none", "30")
+    ]
+    assert {row["factor"] for row in rows} == {"10"}
+    scores = {(row["method"], row["crf"]): row for row in rows}
+    for crf in ("none", "30"):
+        assert float(scores["oracle", crf]["ssim"]) > float(scores["input", crf]["ssim"])
+    assert float(scores["input", "none"]["gain"]) == pytest.approx(0.1, abs=0.03)
+    assert float(scores["new", "none"]["seconds"]) > float(scores["input", "none"]["seconds"])
+    assert is_a_picture(tmp_path / "clip.png")
+    settings = json.loads((tmp_path / "clip.json").read_text())
+    assert (settings["axes"], settings["frames"]) == (["factor=10", "crf=none,30"], 18)
+    assert "× 10, CRF 30" in capsys.readouterr().out
+
+
 def test_procedural_images_are_none_that_training_draws(weights: Path, tmp_path: Path) -> None:
     """Neither its own ones nor those that a configuration may name."""
     drawn = _drawn_by_evaluate()
@@ -350,6 +370,13 @@ def test_an_earlier_runs_table_never_stands_beside_new_settings(
             ["gain", "--photographs", "nowhere"],
             "'nowhere' is neither a folder nor the name of",
         ),
+        (["clip", "--axis", "crf=60"], "crf of h264 must be between 0 and 51, got 60"),
+        (["clip", "--axis", "band=30"], "band must be below 25, where it reaches 15 Hz"),
+        (["clip", "--axis", "gain=2"], "an axis is one of factor, crf, noise"),
+        (["clip", "--axis", "factor"], "--axis is numbers with commas between them"),
+        (["clip", "--frames", "10000000"], "lower --frames or --size"),
+        (["clip", "--frames", "9"], "frames must be at least"),
+        (["gain", "--axis", "crf=20"], "--axis is for clip; gain has none, leave it out"),
         (["noises"], "invalid choice: 'noises'"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mm.errors import InputError
-from mm.evaluation.renderers import RENDERERS
+from mm.evaluation.renderers import RENDERERS, stage
 from mm.evaluation.scene_spec import Pictures, crowded, picture
 from mm.evaluation.sequences import draw_motion, render_sequence
 from mm.motion import measure_displacement
@@ -21,7 +21,7 @@ CONFIG = TrajectoryConfig(frequencies=(0.1, 0.2), band_ratio=(2.0, 2.0), share=1
 def test_the_frame_moves_by_what_is_said(renderer: str, pictures: Pictures) -> None:
     spec = picture(pictures, 72, 80, 1, 0, 8.0)
     motion = draw_motion(spec, CONFIG, 5, amplitude=0.3, seed=2)
-    clip = render_sequence(spec, motion, 10.0, renderer)
+    clip = render_sequence(spec, motion, 10.0, stage(renderer, spec))
     places = motion.magnified(1.0)[:, 0]
     assert places.norm(dim=-1).amax() > 0.2
     found = measure_displacement(clip.frames[:1], clip.frames)
@@ -34,7 +34,7 @@ def test_the_renderers_agree_on_a_crowded_scene(pictures: Pictures) -> None:
     """Alike once both are blurred, but for the anti-aliasing; the clip is unlike its truth."""
     spec = crowded(pictures, 80, 80, 0, 3, 10.0)
     motion = draw_motion(spec, CONFIG, 4, amplitude=0.5, seed=0)
-    fourier, project = (render_sequence(spec, motion, 12.0, name) for name in RENDERERS)
+    fourier, project = (render_sequence(spec, motion, 12.0, stage(name, spec)) for name in RENDERERS)
 
     def likeness(one: torch.Tensor, other: torch.Tensor) -> float:
         pooled = [torch.nn.functional.avg_pool2d(frames, 4).flatten() for frames in (one, other)]
@@ -62,9 +62,10 @@ def test_a_range_of_one_value_fixes_it(pictures: Pictures) -> None:
 def test_a_sequence_is_a_function_of_its_seeds(pictures: Pictures) -> None:
     spec = picture(pictures, 64, 64, 1, 0, 8.0)
     camera = Camera(read_noise=(0.0, 0.01), flicker=(0.0, 0.02))
+    shown = stage("project", spec)
     clips = [
         render_sequence(
-            spec, draw_motion(spec, CONFIG, 2, 0.2, motion), 5.0, camera=camera, noise=0.01, seed=seed
+            spec, draw_motion(spec, CONFIG, 2, 0.2, motion), 5.0, shown, camera=camera, noise=0.01, seed=seed
         )
         for motion, seed in ((0, 0), (0, 0), (0, 1), (1, 0))
     ]
@@ -78,6 +79,6 @@ def test_motion_beyond_the_scene_is_refused(pictures: Pictures) -> None:
     spec = picture(pictures, 64, 64, 1, 0, 8.0)
     motion = draw_motion(spec, CONFIG, 4, amplitude=1.0, seed=0)
     with pytest.raises(InputError, match="up to 8 px, got"):
-        render_sequence(spec, motion, 30.0)
+        render_sequence(spec, motion, 30.0, stage("project", spec))
     with pytest.raises(InputError, match="rolling_shutter must be 0 here"):
-        render_sequence(spec, motion, 2.0, camera=Camera(rolling_shutter=0.5))
+        render_sequence(spec, motion, 2.0, stage("project", spec), camera=Camera(rolling_shutter=0.5))
