@@ -1,4 +1,4 @@
-"""The quick start and the pictures of the modes, from top to bottom; the figures are in ``tests/notebooks``."""
+"""The quick start and the pictures of the modes, from top to bottom; figures are in ``tests/notebooks``."""
 
 from __future__ import annotations
 
