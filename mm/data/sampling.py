@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from mm.errors import InputError
@@ -133,7 +134,20 @@ class StreamLoader(DataLoader[Any]):
     Lightning saves :meth:`state_dict` in its checkpoints. What the workers prepared ahead is not counted, so
     a resumed run has no gap and no repeat; nor has one that goes on with another batch size or number of
     ranks.
+
+    Args:
+        dataset: of samples.
+        echo: times that each batch is given, one after the other. Above 1 each has its number, from 0, as
+            ``echo``. A resumed run leaves out the remaining ones of its last batch.
+        **loading: of :class:`~torch.utils.data.DataLoader`.
     """
+
+    def __init__(self, dataset: Dataset[Any], *, echo: int = 1, **loading: Any) -> None:
+        self.echo = echo
+        super().__init__(dataset, **loading)
+
+    def __len__(self) -> int:
+        return super().__len__() * self.echo
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Give the batches of an epoch."""
@@ -142,7 +156,11 @@ class StreamLoader(DataLoader[Any]):
         for batch in super().__iter__():
             # Before the batch is handed over: a checkpoint that is written after its step must count it.
             sampler.position.samples += sampler.batch_size * sampler.ranks
-            yield batch
+            if self.echo == 1:
+                yield batch
+                continue
+            for number in range(self.echo):
+                yield {**batch, "echo": torch.tensor(number)}
 
     def state_dict(self) -> dict[str, int]:
         """Return the number of samples handed over, on all ranks together."""

@@ -14,11 +14,9 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.synthesis.random import SampleRandom
-from mm.synthesis.sensor import photon_noise, quantise
+from mm.synthesis.sensor import photon_noise, quantise, sharpen
 from mm.synthesis.trajectory import Waves
 
-# Standard deviation, px, of the Gaussian of the unsharp mask.
-_SHARPENING_WIDTH = 1.0
 # Kr, Kb of ITU-R BT.601.
 _RED, _BLUE = 0.299, 0.114
 
@@ -78,7 +76,7 @@ class Camera:
         if not self.sharpening[1]:
             return frames
         amount = random.between("sharpening", *self.sharpening)[:, None, None, None, None]
-        return frames + amount * (frames - _blurred(frames))
+        return sharpen(frames, amount)
 
     def recorded(
         self, frames: Tensor, random: SampleRandom, noise: Tensor, thresholds: Tensor | None
@@ -127,13 +125,3 @@ def halved_chroma(frames: Tensor) -> Tensor:
     )
     green = (luma - _RED * red - _BLUE * blue) / (1 - _RED - _BLUE)
     return torch.stack((red, green, blue), dim=-3)
-
-
-def _blurred(frames: Tensor) -> Tensor:
-    steps = torch.arange(-3, 4, device=frames.device, dtype=frames.dtype)
-    kernel = (-0.5 * (steps / _SHARPENING_WIDTH) ** 2).exp()
-    kernel = kernel / kernel.sum()
-    planes = frames.flatten(0, -3)[:, None]
-    planes = F.conv2d(F.pad(planes, (0, 0, 3, 3), mode="replicate"), kernel[None, None, :, None])
-    planes = F.conv2d(F.pad(planes, (3, 3, 0, 0), mode="replicate"), kernel[None, None, None, :])
-    return planes.view_as(frames)

@@ -63,6 +63,8 @@ class ClipSynthesizer(Synthesizer):
         **triplet: Any,
     ) -> None:
         super().__init__(height, width, **triplet)
+        if self.sharpening[1]:
+            raise InputError("a clip's sharpening is its camera's: set camera.sharpening")
         if frames < 2:
             raise InputError(f"frames must be at least 2, got {frames}")
         inner = frames - 2 * truth_margin

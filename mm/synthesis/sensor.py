@@ -1,11 +1,15 @@
-"""What the camera adds: photon noise and quantisation (Oh et al. 2018, section 3.3)."""
+"""Photon noise and quantisation (Oh et al. 2018, section 3.3), and a camera's sharpening."""
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # The noise's strength is given for a mid-grey pixel.
 _MID_GREY = 0.5
+# Standard deviation, px, of the Gaussian of the unsharp mask.
+_SHARPENING_WIDTH = 1.0
 
 
 def photon_noise(frames: Tensor, strength: Tensor, normal: Tensor, read: Tensor | None = None) -> Tensor:
@@ -38,3 +42,14 @@ def quantise(frames: Tensor, uniform: Tensor, levels: int = 255) -> Tensor:
     # The scaling may land a hair above ``levels``; and adding 1 − 2⁻²⁴ to a large float rounds up to the next
     # step.
     return (frames.clamp(0.0, 1.0) * levels + uniform).floor().clamp(max=levels) / levels
+
+
+def sharpen(frames: Tensor, amount: Tensor) -> Tensor:
+    """Return frames (…, H, W) plus ``amount`` times their difference from a Gaussian blur of 1 px."""
+    steps = torch.arange(-3, 4, device=frames.device, dtype=frames.dtype)
+    kernel = (-0.5 * (steps / _SHARPENING_WIDTH) ** 2).exp()
+    kernel = kernel / kernel.sum()
+    planes = frames.flatten(0, -3)[:, None]
+    planes = F.conv2d(F.pad(planes, (0, 0, 3, 3), mode="replicate"), kernel[None, None, :, None])
+    planes = F.conv2d(F.pad(planes, (3, 3, 0, 0), mode="replicate"), kernel[None, None, None, :])
+    return frames + amount * (frames - planes.view_as(frames))

@@ -18,7 +18,7 @@ from mm.synthesis.motion import MotionGenerator, Translation, check_generator
 from mm.synthesis.random import SampleRandom
 from mm.synthesis.rendering import Layers, Renderer, same_in_all_rows
 from mm.synthesis.resampling import check_kernel
-from mm.synthesis.sensor import photon_noise, quantise
+from mm.synthesis.sensor import photon_noise, quantise, sharpen
 from mm.synthesis.subsets import SUBSETS, SubsetConfig, check_range
 
 # In [0, 1] units: a little more than the factor of 100 (4.4) at which the paper's noise measurement ends. Who
@@ -65,6 +65,8 @@ class Synthesizer(nn.Module):
         filtered: the share of samples, 0 to 1, whose reference is not a frame but xb less a band of it, as in
             temporal mode: the clean change, and the part of the noise that a band-pass lets through.
         displacement: whether to return ``displacement``; it changes no other frame.
+        sharpening: range of the amount of an unsharp mask of 1 px, as cameras apply it, on all frames before
+            their noise.
     """
 
     _background_moves: Tensor
@@ -95,6 +97,7 @@ class Synthesizer(nn.Module):
         nearest: float = 0.0,
         displacement: bool = False,
         filtered: float = 0.0,
+        sharpening: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         super().__init__()
         self.limits = limits or MotionLimits()
@@ -111,11 +114,13 @@ class Synthesizer(nn.Module):
             if recipe.noise is not None:
                 _check_noise(f"noise of subset {recipe.name}", recipe.noise, noise_distribution)
         check_range("antialias", antialias, 0.1)
+        check_range("sharpening", sharpening, 0.0)
         if supersampling < 1:
             raise InputError(f"supersampling must be at least 1, got {supersampling}")
         self.noise = noise
         self.noise_distribution = noise_distribution
         self.antialias = antialias
+        self.sharpening = sharpening
         self.colour = colour
         self.clean_target = clean_target
         if not 0 <= nearest <= 1:
@@ -237,7 +242,10 @@ class Synthesizer(nn.Module):
         # One clamp, before noise and rounding: the spline overshoots a little at edges.
         seen = layers.trimmed()
         coefficients = self.renderer.coefficients(seen)
-        clean = self.renderer.render(seen, gains, antialias, coefficients).clamp_(0.0, 1.0)
+        clean = self.renderer.render(seen, gains, antialias, coefficients)
+        if self.sharpening[1]:
+            clean = sharpen(clean, random.between("sharpening", *self.sharpening)[:, None, None, None, None])
+        clean = clean.clamp_(0.0, 1.0)
         xa, xb, y = clean.unbind(1)
         observed = {"xa": xa, "xb": xb}
         if self.perturbed:
