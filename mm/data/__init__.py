@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from mm.data.dataset import LayersDataset
     from mm.data.decoding import UnreadableImage, read_photograph
+    from mm.data.filtered import FilteredClips
     from mm.data.masks import cut_out, feather
     from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs, ProceduralTextures
     from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, ImageSource, JoinedSources, NamedSource
@@ -33,6 +34,7 @@ _HOMES = {
     "BackgroundDataModule": "datamodule",
     "BlurredDataModule": "datamodule",
     "CodecStage": "codec",
+    "FilteredClips": "filtered",
     "FolderOfCutouts": "sources",
     "FolderOfPhotographs": "sources",
     "ImageBank": "bank",
@@ -62,6 +64,7 @@ __all__ = [
     "BackgroundDataModule",
     "BlurredDataModule",
     "CodecStage",
+    "FilteredClips",
     "FolderOfCutouts",
     "FolderOfPhotographs",
     "ImageBank",

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, default_collate
 
 from mm.data.augmentation import Augmentation
@@ -22,13 +22,14 @@ from mm.data.cache import ImageCache, half_of_memory
 from mm.data.codec import CodecStage
 from mm.data.dataset import LayersDataset
 from mm.data.echo import MIRRORED, TURNED, echoed
+from mm.data.filtered import FilteredClips
 from mm.data.held_out import held_out
 from mm.data.procedural import ProceduralCutouts, ProceduralPhotographs
 from mm.data.sampling import FixedSampler, StreamLoader, StreamPosition, StreamSampler
 from mm.data.sources import FolderOfCutouts, FolderOfPhotographs, ImageSource, NamedSource, build_source
 from mm.data.splits import Split, Stage, split_indices
 from mm.errors import InputError
-from mm.synthesis import ClipSynthesizer, Synthesizer
+from mm.synthesis import ClipSynthesizer, Geometry, Synthesizer
 
 _MEGABYTE = 2**20
 
@@ -70,6 +71,8 @@ class MagnificationDataModule(LightningDataModule):
         render_on: where training batches are rendered: on the training "device", or by the "workers", on
             their CPUs, so that on a machine without a GPU the next batch is made while this one trains.
             The samples are the same.
+        clips: renders a share of the training batches as pairs from clips, as temporal mode sees them; None
+            for pairs alone.
         echo: times that each rendered training batch is trained on, mirrored and, if square, turned: up to 4
             or 8. Where rendering takes longer than a step of training, more echoes learn more in an hour.
 
@@ -102,6 +105,7 @@ class MagnificationDataModule(LightningDataModule):
         validation_synthesizer: Synthesizer | None = None,
         codec: CodecStage | None = None,
         echo: int = 1,
+        clips: FilteredClips | None = None,
     ) -> None:
         super().__init__()
         least = {
@@ -154,6 +158,11 @@ class MagnificationDataModule(LightningDataModule):
         if echo > 1 and isinstance(self.synthesizer, ClipSynthesizer):
             raise InputError(f"data.echo is of triplets, and must be 1 for clips, got {echo}")
         self.echo = echo
+        if clips is not None:
+            if isinstance(self.synthesizer, ClipSynthesizer):
+                raise InputError("data.clips is for a data.synthesizer of pairs, not a ClipSynthesizer")
+            clips.fit(self.synthesizer)
+        self.clips = clips
         self._rendered: dict[str, Tensor] = {}
         self.codec = codec
         self._given = (photographs, cutouts)
@@ -222,7 +231,7 @@ class MagnificationDataModule(LightningDataModule):
         return LayersDataset(
             photographs,
             cutouts,
-            self._synthesizer(stage).geometry,
+            self._geometry(stage),
             subset or self.subsets,
             seed=_derived_seed(self.seed, stage, subset or ""),
             length=lengths[stage],
@@ -232,6 +241,12 @@ class MagnificationDataModule(LightningDataModule):
 
     def _synthesizer(self, stage: Stage) -> Synthesizer:
         return self.synthesizer if stage == "train" else self.validation_synthesizer
+
+    def _geometry(self, stage: Stage) -> Geometry:
+        return self.clips.geometry if self.clips and stage == "train" else self._synthesizer(stage).geometry
+
+    def _renderer(self, stage: Stage) -> nn.Module:
+        return self.clips if self.clips and stage == "train" else self._synthesizer(stage)
 
     def train_dataloader(self) -> StreamLoader:
         """Return the loader of the mixture, which goes on where a restored run stopped."""
@@ -249,7 +264,7 @@ class MagnificationDataModule(LightningDataModule):
         )
         keep = self.persistent_workers and self.num_workers > 0
         # A copy: validation moves the module's own to the GPU, which a forked worker cannot use.
-        workers_own = copy.deepcopy(self.synthesizer).cpu() if self.render_on == "workers" else None
+        workers_own = copy.deepcopy(self._renderer("train")).cpu() if self.render_on == "workers" else None
         collate = None if workers_own is None else _RenderingCollate(workers_own, self.codec)
         return StreamLoader(
             dataset,
@@ -283,7 +298,7 @@ class MagnificationDataModule(LightningDataModule):
             return batch
         device = batch["background"].device
         training = self.trainer is None or self.trainer.training
-        synthesizer = self._synthesizer("train" if training else "val")
+        synthesizer = self._renderer("train" if training else "val")
         if next(synthesizer.buffers(), torch.empty(0, device=device)).device != device:
             synthesizer.to(device)
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
@@ -369,7 +384,7 @@ class MixedDataModule(MagnificationDataModule):
 class _RenderingCollate:
     """Makes a batch of samples and renders it, in a worker."""
 
-    def __init__(self, synthesizer: Synthesizer, codec: CodecStage | None) -> None:
+    def __init__(self, synthesizer: nn.Module, codec: CodecStage | None) -> None:
         self.synthesizer = synthesizer
         self.codec = codec
 

@@ -102,6 +102,33 @@ class ClipSynthesizer(Synthesizer):
             skew=speed * shutter * pair.object_size / 2 / height,
         )
 
+    @classmethod
+    def of(cls, pairs: Synthesizer, **clip: Any) -> ClipSynthesizer:
+        """Return a renderer of clips of the scenes that ``pairs`` renders.
+
+        Args:
+            pairs: its layers, subsets, limits, motion, noise, rounding and anti-aliasing are taken.
+            **clip: arguments of :class:`ClipSynthesizer` beside them.
+        """
+        size = pairs.geometry
+        return cls(
+            size.height,
+            size.width,
+            motion=pairs.motion,
+            limits=pairs.limits,
+            noise=pairs.noise,
+            antialias=pairs.antialias,
+            supersampling=pairs.renderer.scale,
+            kernel=pairs.renderer.kernel,
+            object_size=size.object_size,
+            max_objects=size.max_objects,
+            subsets=pairs.subsets,
+            noise_distribution=pairs.noise_distribution,
+            quantised=pairs.quantised,
+            nearest=pairs.nearest,
+            **clip,
+        )
+
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Render a batch.
 

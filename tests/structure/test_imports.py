@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "motion": {"video", "temporal"},
     "sweeps": set(),
     "synthesis": set(),
-    "data": {"synthesis", "video"},
+    "data": {"synthesis", "video", "temporal"},
     "training": {"networks", "motion"},
     "methods": {"networks", "temporal", "video"},
     "magnify": {"methods", "motion", "networks", "temporal", "video"},
