@@ -75,6 +75,7 @@ PUBLIC = {
         "BackgroundDataModule",
         "BlurredDataModule",
         "CodecStage",
+        "FilteredClips",
         "FolderOfCutouts",
         "FolderOfPhotographs",
         "ImageBank",
