@@ -36,6 +36,10 @@ SIZE = 32  # px, the region's side at a point
 LEAST_SIDE = 12  # px of a region
 CHUNK = 8  # frames
 PLACES = 3  # that are measured if none are named
+# Of what does not average out: the variance of an amplitude over that of a frame's displacement, of a codec
+# (which scales the motion) and of rounding; and turns that a vibration drifts by over the record, by radians.
+HELD, STEPS, DRIFT = 1.65, 0.9, 0.2
+INTERPOLATES = 3e-4  # px, standard deviation of an amplitude by what resampling between px errs
 LENGTH_U = 0.29  # px, of a length that a user reads off to half a px
 DERIVATIVES = {"displacement": (0, "px"), "velocity": (1, "px_s"), "acceleration": (2, "px_s2")}
 
@@ -112,6 +116,11 @@ class PlaceMotion:
         return frequencies, np.sqrt(2 * power)
 
     @property
+    def held_px(self) -> float:
+        """Standard deviation of what the codec holds back of an amplitude along the direction, px."""
+        return math.sqrt(HELD) * float(np.hypot(*(self.codec_px * self._axes[2])))
+
+    @property
     def noise_px(self) -> float:
         """Standard deviation of the noise of one frame along the direction, px, without the codec's part."""
         along = self._axes[2]
@@ -123,8 +132,7 @@ class PlaceMotion:
     @property
     def smallest_px(self) -> float:
         """The amplitude below which a vibration cannot be told from none at 95 %."""
-        codec = float(np.hypot(*(self.codec_px * self._axes[2])))
-        return 2 * math.hypot(codec, self.noise_px * math.sqrt(2 / len(self.displacement_px)))
+        return 2 * math.hypot(self.held_px, self.noise_px * math.sqrt(2 / len(self.displacement_px)))
 
     @property
     def verdict(self) -> str:
@@ -132,11 +140,10 @@ class PlaceMotion:
         if self.lost > 0.5:
             return f"cannot be told: lost in {self.lost:.0%} of the frames"
         strongest = max((each.amplitude_px for each in self.sinusoids), default=0.0)
-        codec = float(np.hypot(*(self.codec_px * self._axes[2])))
-        if codec > 0 and strongest < 2 * codec:
+        if self.held_px > 0 and strongest < 2 * self.held_px:
             return (
                 f"cannot be told: the codec repeats {self.repeated:.0%} of the blocks here "
-                f"and holds back motion of up to about {2 * codec:.2g} px"
+                f"and holds back motion of up to about {2 * self.held_px:.2g} px"
             )
         if not self.sinusoids:
             return f"no vibration above {self.smallest_px:.2g} px"
@@ -213,8 +220,7 @@ class Measurement:
         for each in (self.places[0], place):
             moved, _ = each.waveforms["displacement"]
             waves.append(complex_amplitudes(moved[:, 2:], self.rate_hz, np.array([hertz]))[0, 0])
-            codec = float(np.hypot(*(each.codec_px * each._axes[2])))
-            scatter = math.hypot(codec, each.noise_px * math.sqrt(2 / len(moved)))
+            scatter = math.hypot(each.held_px, each.noise_px * math.sqrt(2 / len(moved)))
             parts.append(scatter / max(abs(waves[-1]), 1e-12))
         ratio = waves[1] / waves[0] if waves[0] else complex(math.nan)
         return {
@@ -387,14 +393,18 @@ def _place(
     group: float | None,
 ) -> PlaceMotion:
     moved, noise = followed.evenly(steps)
+    predicted = compression is not None and compression.predicted
+    repeated = compression.repeated_in(*region) if compression is not None and predicted else 0.0
     step = compression.step_in(*region) if compression is not None else 0.0
-    held = codec_px(followed.tensor, step)
-    covariance = noise + held
+    held = codec_px(followed.tensor, step, repeated)
+    rounding = followed.rounding(region[2] * region[3])
+    covariance = noise + held + rounding / 4
     uncertainty = np.sqrt(np.einsum("tii->ti", noise).mean(0).clip(1e-12))
     limits = (band[0] or 0.0, band[1] or rate / 2)
     found = find_sinusoids(moved, rate, uncertainty, band=limits)
-    found = [_with_codec(each, held) for each in found]
     found = mark(found, rate, len(moved) / rate, group)
+    lasting = _Lasting(held, rounding, followed.tensor)
+    found = [lasting.added(each, len(moved) / rate) for each in found]
     if direction is None:
         direction = found[0].direction_deg if found else _main_direction(moved)
     return PlaceMotion(
@@ -406,24 +416,50 @@ def _place(
         rate_hz=rate,
         direction_deg=direction,
         lost=1 - float(followed.sound.mean()),
-        repeated=compression.repeated_in(*region)
-        if compression is not None and compression.predicted
-        else 0.0,
+        repeated=repeated,
         sinusoids=tuple(found),
         segment=segment,
     )
 
 
-def _with_codec(each: Sinusoid, held: Floats) -> Sinusoid:
-    """Add what the codec holds back to the uncertainties of amplitude and phase; it does not average out."""
-    angle = math.radians(each.direction_deg)
-    along = np.array([math.cos(angle), math.sin(angle)])
-    codec = math.sqrt(float(along @ held @ along))
-    return replace(
-        each,
-        amplitude_px_u=math.hypot(each.amplitude_px_u, codec),
-        phase_deg_u=math.hypot(each.phase_deg_u, math.degrees(codec / max(each.amplitude_px, 1e-9))),
-    )
+@dataclass(frozen=True)
+class _Lasting:
+    """Errors that do not average out over a record.
+
+    Attributes:
+        codec, rounding: (2, 2) px², see :mod:`mm.motion.places`.
+        tensor: (2, 2) structure tensor of the place.
+    """
+
+    codec: Floats
+    rounding: Floats
+    tensor: Floats
+
+    def added(self, each: Sinusoid, duration: float) -> Sinusoid:
+        """Return a vibration with these in its uncertainties.
+
+        Args:
+            each: the vibration.
+            duration: seconds of the record.
+        """
+        angle = math.radians(each.direction_deg)
+        along = np.array([math.cos(angle), math.sin(angle)])
+        codec, rounding, slope = (
+            float(along @ part @ along) for part in (self.codec, self.rounding, self.tensor)
+        )
+        # A motion that changes pixels by many levels meets as many steps, whose errors differ.
+        levels = 255 * each.amplitude_px * math.sqrt(max(slope, 0.0))
+        between = INTERPOLATES * min(1.0, 2 * math.pi * each.amplitude_px)
+        lasting = math.sqrt(HELD * codec + STEPS * rounding / (1 + levels) + between**2)
+        turn = lasting / max(each.amplitude_px, 1e-9)
+        held = each.amplitude_px < 2 * math.sqrt(HELD * codec)
+        return replace(
+            each,
+            marks=(*each.marks, "within what the codec holds back") if held else each.marks,
+            amplitude_px_u=math.hypot(each.amplitude_px_u, lasting),
+            phase_deg_u=math.hypot(each.phase_deg_u, math.degrees(turn)),
+            frequency_hz_u=math.hypot(each.frequency_hz_u, DRIFT * turn / duration),
+        )
 
 
 def _main_direction(moved: Floats) -> float:

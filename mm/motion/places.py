@@ -1,7 +1,8 @@
 """Regions of a clip that are followed by registration with the first frame, and how well each is known.
 
-A standard uncertainty has two parts. The noise that registration sees differs from frame to frame and
-averages out. A codec with predicted pictures holds small motion back, which does not: :func:`codec_px`.
+A standard uncertainty has three parts. Noise differs from frame to frame and averages out. Rounding to whole
+levels repeats with the motion where no noise hides the steps (:meth:`Followed.rounding`), and a codec with
+predicted pictures holds small motion back (:func:`codec_px`): neither averages out.
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ FOUND = 0.6  # correlation with the first frame below which a place is lost
 CERTAIN = 0.9  # correlation above which a place is not searched for
 CLOSE = 2.0  # px from where a place was, likewise
 MARGIN = 0.02  # of correlation, by which a place further off must be better
-ITERATIONS = 10  # of registration
+ITERATIONS, SMOOTHING = 10, 0.6  # of registration
 STEADY = 9  # frames over which the noise's variance is averaged
 TRUST = (0.5, 2.0)  # how far the scatter over time may correct the variance that registration sees
-# Standard deviation of what a codec holds back, px, by its step in levels over the texture in levels per px.
-# Fitted to H.264 at CRF 4 to 31; `python -m benchmarks.instrument` measures the coverage.
-HELD_BACK = 0.026
+# The part of a px's rounding (1/12 of a level squared) that is left in what registration sees, and how fast
+# noise, in the same measure, hides the steps (dithering: exp(-4π²) a level squared).
+ROUNDED, DITHERED = 0.9 / 12, 4 * math.pi**2 * 0.9 / 12
+# Standard deviation of what a codec holds back, px, by its step in levels over the texture in levels per px,
+# and by how much it grows where all blocks are repeated. Fitted to H.264 at CRF 18 to 28;
+# `python -m benchmarks.instrument` measures the coverage.
+HELD_BACK, REPEATED = 0.023, 1.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,20 @@ class Followed:
         noise = uniform_filter1d(noise, STEADY, axis=0, mode="nearest")
         nearest = np.searchsorted((steps[1:] + steps[:-1]) / 2, even)
         return moved, _corrected(moved, noise[nearest])
+
+    def rounding(self, pixels: int) -> Floats:
+        """Return the covariance (2, 2) px² of what rounding to whole levels makes of a position.
+
+        Args:
+            pixels: of the region.
+        """
+        sound = self.sound
+        if sound.sum() < 2:
+            return np.zeros((2, 2))
+        seen = self.covariance[sound][1:].mean(0)
+        # Per px, in levels squared: what is more than rounding is noise.
+        level = float(np.trace(self.tensor @ seen)) / 2 * pixels * 255**2
+        return seen * math.exp(-DITHERED * max(level / ROUNDED - 1, 0.0))
 
 
 class PlaceFollower:
@@ -129,13 +148,13 @@ class PlaceFollower:
 
     def _registered(self, reference: Tensor, frames: Tensor, weight: Tensor, near: Floats) -> Registered:
         """Register frames, at first near where the region was; a pattern that repeats fits elsewhere too."""
-        close = register(reference, frames, tuple(near), 0, weight, ITERATIONS)
+        close = register(reference, frames, tuple(near), 0, weight, ITERATIONS, SMOOTHING)
         moved = close.displacement - torch.as_tensor(near).to(close.displacement)
         near_by = moved.norm(dim=-1) < CLOSE
         doubtful = ~((close.agreement > CERTAIN) & near_by)
         if not doubtful.any():
             return close
-        far = register(reference, frames[doubtful], tuple(near), SEARCH, weight, ITERATIONS)
+        far = register(reference, frames[doubtful], tuple(near), SEARCH, weight, ITERATIONS, SMOOTHING)
         better = far.agreement > close.agreement[doubtful] + MARGIN * near_by[doubtful]
         where = doubtful.nonzero()[:, 0][better]
         for own, other in zip(close, far, strict=True):
@@ -168,19 +187,20 @@ def _moved(region: Region, camera: Sequence[Floats]) -> Floats:
     return displacement_of(np.concatenate(camera), x + (width - 1) / 2, y + (height - 1) / 2)
 
 
-def codec_px(tensor: Floats, step: float) -> Floats:
+def codec_px(tensor: Floats, step: float, repeated: float = 0.0) -> Floats:
     """Return the covariance (2, 2) px² of the motion that a codec holds back.
 
     Args:
         tensor: (2, 2) mean outer product of the luminance gradient, per px², luminance in [0, 1].
         step: the quantiser's step in levels of 255.
+        repeated: the share of blocks that repeat the one before, in [0, 1].
     """
     if step == 0:
         return np.zeros((2, 2))
     values, vectors = np.linalg.eigh(tensor)
+    held = HELD_BACK * (1 + REPEATED * repeated) * step / (255 * np.sqrt(values.clip(1e-12)))
     # A px at most: where there is no texture in a direction, nothing is known of it anyway.
-    held = np.minimum(HELD_BACK * step / (255 * np.sqrt(values.clip(1e-12))), 1.0)
-    return (vectors * held**2) @ vectors.T
+    return (vectors * np.minimum(held, 1.0) ** 2) @ vectors.T
 
 
 def _box(region: Region, size: tuple[int, int]) -> tuple[Region, Tensor]:

@@ -166,8 +166,11 @@ def register(
     limit: int = 32,
     weight: Tensor | None = None,
     iterations: int = 30,
+    smoothing: float = SMOOTHING,
 ) -> Registered:
     """Register frames as :func:`measure_displacement` does, and say how well each is known.
+
+    With less ``smoothing`` (px) the noise averages out better, and interpolation errs more.
 
     The covariance is the least-squares "sandwich" over tiles of 8×8 px (Liang and Zeger 1986): the difference
     of two aligned frames is noise, which may be correlated within a tile and is not beyond. Half of it is the
@@ -182,7 +185,7 @@ def register(
     window = window[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     corner = torch.stack([columns[0], rows[0]]).expand(count, -1)
     source = torch.arange(count, device=b.device)
-    found = _register(a, b, source, corner, window, _per_sample(near, count, b), limit, iterations)
+    found = _register(a, b, source, corner, window, _per_sample(near, count, b), limit, iterations, smoothing)
     return Registered(found.displacement, found.covariance, found.agreement, found.tensor)
 
 
@@ -295,11 +298,12 @@ def _register(
     near: Tensor,
     limit: int,
     iterations: int,
+    smoothing: float = SMOOTHING,
 ) -> _Found:
     """Find N windows of ``a[source]`` at ``corner``, weighted by ``window`` (N, h, w), in ``b[source]``."""
     # A reference that serves all frames is prepared once.
     origin = source if a.stride(0) or len(a) == 1 else torch.zeros_like(source)
-    a, b = _smooth(a if a.stride(0) else a[:1]), _smooth(b)
+    a, b = _smooth(a if a.stride(0) else a[:1], smoothing), _smooth(b, smoothing)
     height, width = window.shape[-2:]
     template, inside = _cut(a, origin, corner, height, width)
     weight = window * inside
@@ -465,10 +469,10 @@ def _gradient(x: Tensor) -> Tensor:
     return torch.stack([across, down], 1)
 
 
-def _smooth(frames: Tensor) -> Tensor:
-    radius = math.ceil(4 * SMOOTHING)
+def _smooth(frames: Tensor, smoothing: float) -> Tensor:
+    radius = math.ceil(4 * smoothing)
     offset = torch.arange(-radius, radius + 1, device=frames.device, dtype=frames.dtype)
-    taps = torch.exp(-0.5 * (offset / SMOOTHING) ** 2)
+    taps = torch.exp(-0.5 * (offset / smoothing) ** 2)
     taps = taps / taps.sum()
     padded = F.pad(frames[:, None], (radius,) * 4, mode="replicate")
     return F.conv2d(F.conv2d(padded, taps[None, None, None]), taps[None, None, :, None])[:, 0]

@@ -26,6 +26,7 @@ RESOLVED = 2.0  # resolutions that a resonance must be wide at half power
 SEGMENTS = 15  # of a record, for the width of a resonance
 MOST_DAMPED = 0.3  # of critical: what is wider is no line
 MAINS = (100.0, 120.0)  # Hz, the flicker of lamps on mains of 50 and 60 Hz
+FALSE = 0.01  # lines that noise alone makes in a record, at most
 NEAR = 0.75  # of 1 / duration, within which two frequencies are taken for one
 
 
@@ -99,7 +100,10 @@ def find_sinusoids(
     frames = len(signal)
     weight = uncertainty.min() ** 2 / np.maximum(uncertainty, 1e-9) ** 2
     mean = power_spectrum(signal, weight.clip(0, 1))
-    lines = [line for line in find_lines(mean, bins_of(frames)) if line.periods < frames / 2]
+    # A power of white noise is above r medians in one of 2^r bins.
+    least = math.log2(frames / 2 / FALSE)
+    lines = find_lines(mean, bins_of(frames))
+    lines = [line for line in lines if line.periods < frames / 2 and line.ratio > least]
     if band is not None:
         lines = [line for line in lines if band[0] <= line.periods * rate / frames <= band[1]]
     lines = sorted(lines, key=lambda line: -line.ratio)[:most]

@@ -64,9 +64,19 @@ def test_methods_prints_numbers_or_a_reason() -> None:
     assert "- linear, 64×48 px: linear, static, factor 10" in done.stdout
 
 
+def test_instrument_is_near_the_bound() -> None:
+    done = run("instrument", "--parts", "noise", "--scenes", "1", "--frames", "50")
+    assert done.returncode == 0, done.stderr
+    rows = {row[0]: float(row[1]) for row in table(done.stdout)}
+    bound = rows["Cramér–Rao bound"]
+    assert 0.9 * bound < rows["mm"] < 1.5 * bound
+    assert ("pyidi" in rows) == (importlib.util.find_spec("pyidi") is not None)
+
+
 @pytest.mark.parametrize(
     ("module", "arguments", "says"),
     [
+        ("instrument", ["--parts", "colour"], "no table 'colour'"),
         ("peer", ["--size", "640"], "--size"),
         ("peer", ["--frames", "8"], "frames must be at least 30"),
         ("peer", ["--methods", "riesz"], "no method 'riesz'"),

@@ -44,6 +44,14 @@ def test_uncertainties_are_the_scatter_of_the_estimates() -> None:
     assert (scatter < 1.3).all()
 
 
+@pytest.mark.parametrize("noise", [1e-4, 1e-2])
+def test_noise_alone_has_no_vibrations(noise: float) -> None:
+    generator = np.random.default_rng(4)
+    for _ in range(30):
+        record = generator.normal(0, noise, (FRAMES, 2))
+        assert find_sinusoids(record, RATE, np.array([noise, noise])) == []
+
+
 def test_a_free_decay_shows_its_damping() -> None:
     time, ratio, hertz = np.arange(400) / 200, 0.01, 12.0
     wave = 0.5 * np.exp(-ratio * 2 * np.pi * hertz * time) * np.cos(2 * np.pi * hertz * time)
