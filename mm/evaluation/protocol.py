@@ -121,7 +121,7 @@ def gain_levels(
 
 
 def add_noise(frames: Tensor, noise: float, generator: torch.Generator) -> Tensor:
-    """Return frames with Gaussian noise of variance ``noise``² × value, in 1/255; not clamped.
+    """Return frames with Gaussian noise of variance noise² × value, in 1/255; not clamped.
 
     Args:
         frames: (…, H, W) in [0, 1].

@@ -190,7 +190,7 @@ def l1(one: Tensor, other: Tensor) -> Tensor:
 
 
 def displacement_loss(field: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean of |field − truth| / (1 + |truth|), as a float32 scalar.
+    """Return the mean of ``|field − truth| / (1 + |truth|)``, as a float32 scalar.
 
     Below a px the error counts in px, above it as a part of the motion.
 
@@ -257,7 +257,7 @@ def _ssim_window(size: int, device: torch.device) -> Tensor:
 def motion_gain_loss(
     prediction: Tensor, target: Tensor, reference: Tensor, change: Tensor, by_band: bool = False
 ) -> Tensor:
-    """Return the mean error |g − 1| in how far small motions are moved, as a float32 scalar.
+    """Return the mean error ``|g − 1|`` of the gain g of small motions, as a float32 scalar.
 
     In a window, with c the true change, c̄ its blur and e = Ŷ − Y, ``1 + ⟨e, c̄⟩ / ⟨c, c̄⟩`` is the part of the
     change that the output shows. Where the change is small against the picture's contrast, that part is the

@@ -14,7 +14,10 @@ from mm.cli.fit import build
 from mm.cli.main import COMMANDS, LIGHTNING_COMMANDS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "figures"),
+]
 
 
 def code_blocks(page: Path, language: str) -> list[str]:
