@@ -13,13 +13,19 @@ from mm.errors import InputError
 
 if TYPE_CHECKING:
     from mm.magnify.clip import magnify
+    from mm.magnify.frames import Stream, magnify_frames
     from mm.motion.measure import measure
     from mm.networks.weights import load
 
 # public name -> the module that holds it; the room of ``magnify`` is called as the function is
-_LAZY = {"load": "mm.networks.weights", "measure": "mm.motion.measure"}
+_LAZY = {
+    "Stream": "mm.magnify.frames",
+    "load": "mm.networks.weights",
+    "magnify_frames": "mm.magnify.frames",
+    "measure": "mm.motion.measure",
+}
 
-__all__ = ["InputError", "__version__", "load", "magnify", "measure"]
+__all__ = ["InputError", "Stream", "__version__", "load", "magnify", "magnify_frames", "measure"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mm.errors import InputError
 from mm.magnify.framing import Framing
-from mm.magnify.memory import check_frame, check_memory, frame_fits
+from mm.magnify.memory import check_frame, check_memory, fitting_batch, frame_fits
 from mm.magnify.monitor import MotionMonitor
 from mm.magnify.pipeline import Pipeline
 from mm.magnify.presets import settle
@@ -34,9 +32,6 @@ from mm.video.info import ClipInfo
 from mm.video.reader import open_clip
 from mm.video.threads import behind
 from mm.video.writer import DEFAULT_CRF, DEFAULT_PRESET, check_output, create_clip
-
-# Pixels that go through the network at once. On a CPU larger batches gain nothing and cost memory.
-_BATCH_PIXELS = {"cpu": 2**20, "cuda": 2**23}
 
 
 @dataclass(frozen=True)
@@ -201,7 +196,7 @@ def magnify(
         rate = float(clip.info.rate) if fps is None else fps
         settings = settings.at(rate, source)
         band = settings.band(rate)
-        size = batch or _batch(framing, place)
+        size = batch or fitting_batch(framing.seen, place)
         shared = {"factor": settings.factor, "mode": settings.mode, "band": band, "batch": size}
         shared |= {"device": place, "network": weights, "precision": precision}
         magnifier = make(settings.method, shared, settings.options)
@@ -272,11 +267,6 @@ def _check_distinct(source: Path, target: Path) -> None:
         raise InputError(f"there is no file or folder {source}; check the path")
     if target.exists() and os.path.samefile(source, target):
         raise InputError(f"the output {target} is the input; name another file")
-
-
-def _batch(framing: Framing, device: torch.device) -> int:
-    height, width = framing.seen
-    return max(1, min(16, _BATCH_PIXELS["cuda" if device.type == "cuda" else "cpu"] // (height * width)))
 
 
 def _frames_within(info: ClipInfo, start: float | None, end: float | None) -> int | None:

@@ -62,6 +62,16 @@ def check_frames(frames: int, width: int, height: int, bytes_a_pixel: int) -> No
         )
 
 
+# Pixels that go through a network at once. On a CPU larger batches gain nothing and cost memory.
+_BATCH_PIXELS = {"cpu": 2**20, "cuda": 2**23}
+
+
+def fitting_batch(size: tuple[int, int], device: torch.device) -> int:
+    """Return how many frames of (height, width) px a device works on at once."""
+    most = _BATCH_PIXELS["cuda" if device.type == "cuda" else "cpu"]
+    return max(1, min(16, most // (size[0] * size[1])))
+
+
 def frame_fits(magnifier: Magnifier, framing: Framing, device: torch.device) -> bool:
     """Return whether ``device`` has the memory that a method works in while it has frames of this size."""
     limit = _memory_of(device)

@@ -10,7 +10,7 @@ import mm
 from mm.cli.main import COMMANDS
 
 PUBLIC = {
-    "mm": {"InputError", "__version__", "load", "magnify", "measure"},
+    "mm": {"InputError", "Stream", "__version__", "load", "magnify", "magnify_frames", "measure"},
     "mm.networks": {
         "MagnificationNetwork",
         "NetworkConfig",
