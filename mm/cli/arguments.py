@@ -14,9 +14,12 @@ from mm.temporal import FILTERS
 _MODES = ("static", "dynamic", "temporal")
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add the clip and what of it is magnified, for a command that magnifies."""
-    parser.add_argument("input", type=Path, metavar="IN", help="a video, a folder of images, or a TIFF stack")
+def add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add the clip, or ``several``, and what of it is magnified, for a command that magnifies."""
+    count: dict[str, Any] = {"nargs": "+"} if several else {}
+    parser.add_argument(
+        "input", type=Path, metavar="IN", help="a video, a folder of images, or a TIFF stack", **count
+    )
     what = parser.add_argument_group("what is magnified")
     # No defaults where a preset may have a value: what is None was not given.
     what.add_argument(

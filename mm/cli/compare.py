@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
             column=column,
             command=_command(args),
             done=done,
-            progress=not args.quiet and sys.stdout.isatty(),
+            progress=not args.quiet,
             **settings(args),
         )
     if not args.quiet:

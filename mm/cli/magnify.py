@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from mm.cli.arguments import add_settings, add_stabilize, add_work, settings
 from mm.cli.console import rate, warnings_as_lines
-from mm.files import output
+from mm.errors import InputError
+from mm.files import check_free, output
 from mm.magnify import clip
 from mm.magnify.monitor import UNSEEN
 from mm.magnify.presets import preset
@@ -15,16 +17,17 @@ from mm.magnify.settings import Settings
 from mm.methods.parameters import split
 from mm.plugins import load_plugins
 from mm.registry import methods
-from mm.video.containers import X264_PRESETS
+from mm.video.containers import CONTAINERS, X264_PRESETS
 from mm.video.writer import DEFAULT_CRF, DEFAULT_PRESET
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's arguments."""
-    add_settings(parser)
+    add_settings(parser, several=True)
     parser.add_argument(
         "output",
         type=output,
+        nargs="?",
         metavar="OUT",
         help="a video (.mp4, .m4v, .mov, .mkv, .webm, .avi, .gif); no suffix: a folder of PNG images",
     )
@@ -62,6 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch", type=int, metavar="N", help="frames at once; chosen by their size if not given"
     )
     out = parser.add_argument_group("what is written")
+    out.add_argument(
+        "--out-dir",
+        type=Path,
+        metavar="DIR",
+        help="magnify every IN into this folder, under its own name; .mp4 where that names no video",
+    )
     out.add_argument("--side-by-side", action="store_true", help="put the input left of the output")
     out.add_argument("--lossless", action="store_true", help="write FFV1 (.mkv) instead of H.264")
     out.add_argument(
@@ -73,35 +82,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_PRESET,
         help=f"speed of H.264's encoder, slower ones make smaller files (default: {DEFAULT_PRESET})",
     )
-    out.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    out.add_argument("--quiet", action="store_true", help="no progress and no summary")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Magnify the clip and print what was done."""
+def run(args: argparse.Namespace) -> int:
+    """Magnify the clips and print what was done; 1 if some of several could not be."""
     with warnings_as_lines():
         load_plugins(args.plugins)
-        reveals = None if args.preset is None else preset(args.preset).reveals
-        along = {} if args.direction is None else {"direction": f"{args.direction:g}"}
-        report = clip.magnify(
-            args.input,
-            args.output,
-            method=args.method,
-            options=split(args.option) | along,
-            weights=args.weights,
-            side_by_side=args.side_by_side,
-            stabilize=args.stabilize,
-            still=args.still,
-            lossless=args.lossless,
-            crf=args.crf,
-            x264_preset=args.x264_preset,
-            depth=args.depth,
-            batch=args.batch,
-            progress=not args.quiet and sys.stdout.isatty(),
-            on_start=None if args.quiet or reveals is None else lambda found: _announce(found, reveals),
-            **settings(args),
-        )
+        jobs = _jobs(args)
+        if args.out_dir is None:
+            _magnify(args, *jobs[0])
+            return 0
+        args.out_dir.mkdir(parents=True, exist_ok=True)
+        failed = 0
+        for source, target in jobs:
+            try:
+                _magnify(args, source, target)
+            except InputError as error:
+                print(f"mm: error: {error}", file=sys.stderr)
+                failed += 1
+    if failed:
+        print(f"mm: error: {failed} of {len(jobs)} clips could not be magnified", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
+    """Return each clip with its output, all free.
+
+    Raises:
+        InputError: for too few or too many names, or an output that exists, that is an input, or that two
+            clips would have.
+    """
+    if args.out_dir is None:
+        if len(args.input) != 2:
+            raise InputError(
+                "several clips need --out-dir DIR; without it give IN and OUT"
+                if len(args.input) > 2
+                else "the following arguments are required: OUT, or --out-dir DIR"
+            )
+        jobs = [(args.input[0], args.input[1])]
+    else:
+        jobs = [(source, args.out_dir / _named(source, args.lossless)) for source in args.input]
+    by_target: dict[Path, Path] = {}
+    for source, target in jobs:
+        if target in by_target:
+            raise InputError(f"{by_target[target]} and {source} would both be {target}; rename one")
+        by_target[target] = source
+    check_free(by_target, [source for source, _ in jobs], overwrite=args.overwrite)
+    return jobs
+
+
+def _named(source: Path, lossless: bool) -> str:
+    if source.is_dir():
+        return source.resolve().name
+    suffix = source.suffix if source.suffix.lower() in CONTAINERS else ".mp4"
+    return source.stem + (".mkv" if lossless else suffix)
+
+
+def _magnify(args: argparse.Namespace, source: Path, target: Path) -> None:
+    reveals = None if args.preset is None else preset(args.preset).reveals
+    along = {} if args.direction is None else {"direction": f"{args.direction:g}"}
+    report = clip.magnify(
+        source,
+        target,
+        method=args.method,
+        options=split(args.option) | along,
+        weights=args.weights,
+        side_by_side=args.side_by_side,
+        stabilize=args.stabilize,
+        still=args.still,
+        lossless=args.lossless,
+        crf=args.crf,
+        x264_preset=args.x264_preset,
+        depth=args.depth,
+        batch=args.batch,
+        progress=not args.quiet,
+        on_start=None if args.quiet or reveals is None else lambda found: _announce(found, reveals),
+        **settings(args),
+    )
     if not args.quiet:
-        print("\n".join(summary(report)))
+        print("\n".join(summary(report)), flush=True)
 
 
 def _announce(settings: Settings, reveals: str) -> None:

@@ -66,8 +66,10 @@ class _OneLineParser(argparse.ArgumentParser):
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """As ``parse_args``, but an option that there is none of is named alone, with the close match."""
+        several = any(action.nargs == "+" and not action.option_strings for action in self._actions)
         try:
-            return self.parse_args(words)
+            # Options may stand between several inputs and the output.
+            return self.parse_intermixed_args(words) if several else self.parse_args(words)
         except InputError:
             # The misspelt option is the cause, also where the one that was meant is what is missing.
             for word in words:

@@ -17,7 +17,7 @@ from mm.magnify.memory import check_frame, check_memory, fitting_batch, frame_fi
 from mm.magnify.monitor import MotionMonitor
 from mm.magnify.pipeline import Pipeline
 from mm.magnify.presets import settle
-from mm.magnify.progress import Counter
+from mm.magnify.progress import Counter, Progressed
 from mm.magnify.settings import Settings
 from mm.magnify.shots import Shots
 from mm.magnify.steady import SteadyClip
@@ -108,7 +108,7 @@ def magnify(
     depth: int | None = None,
     batch: int | None = None,
     cuts: bool = True,
-    progress: bool = False,
+    progress: bool | Progressed = False,
     on_start: Callable[[Settings], None] | None = None,
 ) -> ClipReport:
     """Magnify the motion in a clip and write the result.
@@ -153,7 +153,8 @@ def magnify(
         depth: bits of a sample of images that keep fewer than 16 bits in 16.
         batch: frames to work on at once; chosen by their size if None.
         cuts: look for cuts; False takes the whole clip for one shot.
-        progress: show a progress bar.
+        progress: show a progress bar, or lines where the output is no terminal; or a function to call, see
+            :data:`mm.magnify.progress.Progressed`. An error that it raises ends the work.
         on_start: called with what was settled on, when all is checked and before the first frame.
 
     Returns:

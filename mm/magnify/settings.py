@@ -97,9 +97,7 @@ class Settings:
         return from_band(band).min_frames / fps
 
     def check_length(self, frames: int, needed: int, fps: float, source: str | Path) -> None:
-        """Refuse a clip that is too short for a preset's band, before any work.
-
-        Without a preset the filter itself refuses it, at the clip's end.
+        """Refuse a clip that is too short for the band, before any work.
 
         Args:
             frames: of the clip.
@@ -110,7 +108,7 @@ class Settings:
         Raises:
             InputError: with the lengths, and what would do.
         """
-        if self.preset is None or self.low is None or frames >= needed:
+        if self.low is None or frames >= needed:
             return
         ways = ["give a longer clip"]
         lowest = math.ceil(fps / max(frames, 1) * 100) / 100
@@ -119,8 +117,9 @@ class Settings:
             ways.append(f"leave out what is slower with --low {lowest:g}")
         if frames > 1:
             ways.append("magnify all that moves with --mode static")
+        looks = f"preset {self.preset} looks at" if self.preset else "the band has"
         raise InputError(
-            f"preset {self.preset} looks at {self.low:g} Hz and more, which takes a clip of "
+            f"{looks} {self.low:g} Hz and more, which takes a clip of "
             f"{needed / fps:.3g} s ({needed} frames at {fps:g} a second), but {source} has "
             f"{frames / fps:.2g} s to look at ({frames} frame{'s' * (frames != 1)}); {', or '.join(ways)}"
         )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mm.cli import main
 from mm.cli.magnify import summary
+from mm.magnify.clip import magnify
 from mm.magnify.settings import Settings
 from mm.methods import LearnedMagnifier, PhaseMagnifier
 from mm.networks import MagnificationNetwork, NetworkConfig
@@ -359,3 +360,60 @@ def test_what_the_motion_means_for_the_factor_is_said(largest: float, factor: fl
     report.largest_motion, report.trained_reach, report.settings = largest, 30.0, Settings(factor=factor)
     report.largest_amplitude = largest / 2
     assert summary(report)[-1].endswith(said)  # type: ignore[arg-type]
+
+
+def test_several_clips_go_into_a_folder(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.MOV"
+    write_clip(other, torch.rand(5, 3, 24, 32, generator=torch.Generator().manual_seed(1)), rate=30)
+    broken = tmp_path / "broken.ts"
+    broken.write_text("no video")
+    folder = tmp_path / "made" / "here"
+    arguments = ["magnify", source, str(broken), str(other), "--out-dir", str(folder), "--method", "linear"]
+    assert main([*arguments, "--factor", "2"]) == 1
+    said = capsys.readouterr()
+    assert "broken.ts" in said.err
+    assert "1 of 3" in said.err
+    assert {path.name for path in folder.iterdir()} == {"in.mp4", "other.MOV"}
+    assert [len(read_clip(folder / name)[0]) for name in ("in.mp4", "other.MOV")] == [12, 5]
+    # What is there is looked at before the first clip is begun.
+    assert main([*arguments, "--factor", "2"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["magnify", source, "--out-dir", str(tmp_path), "--overwrite"]) == 2
+    assert "is the input" in capsys.readouterr().err
+    assert main(["magnify", source, str(other), str(tmp_path / "third.mp4")]) == 2
+    assert "--out-dir" in capsys.readouterr().err
+    (tmp_path / "in").mkdir()
+    same = tmp_path / "in" / "in.mp4"
+    same.write_bytes(Path(source).read_bytes())
+    assert main(["magnify", source, str(same), "--out-dir", str(tmp_path / "new")]) == 2
+    assert "both" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_progress_is_lines_where_there_is_no_terminal(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mm.magnify.progress._LINES", (0.0, 0.0))
+    arguments = ["magnify", source, str(tmp_path / "out.mp4"), "--method", "linear", "--batch", "4"]
+    assert main(arguments) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("in.mp4: ")]
+    assert lines[-1].startswith("in.mp4: 12 of 12 frames, ")
+    assert len(lines) == 6
+    assert main([*arguments, "--overwrite", "--quiet"]) == 0
+    assert not capsys.readouterr().out
+
+
+def test_a_function_of_progress_may_end_the_work(source: str, tmp_path: Path) -> None:
+    seen: list[tuple[float, int | None]] = []
+
+    def progressed(frames: float, total: int | None) -> None:
+        seen.append((frames, total))
+        if frames >= 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        magnify(source, tmp_path / "out.mp4", method="linear", batch=2, progress=progressed)
+    assert seen[:2] == [(1.0, 12), (2.0, 12)]
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4"}

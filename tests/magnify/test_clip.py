@@ -97,24 +97,26 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_clip_too_short_for_a_preset_is_refused_before_any_work(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("given", "named"), [({"preset": "breathing"}, "preset breathing looks at"), ({}, "the band has")]
+)
+def test_a_clip_too_short_for_a_band_is_refused_before_any_work(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], named: str
 ) -> None:
     """23 frames at 25 a second; the filter itself would say it at the end, in frames alone."""
+    given = given or {"low": 0.2, "high": 1.0}
     begun: list[object] = []
     with monkeypatch.context() as patch:
         patch.setattr("mm.magnify.clip.Pipeline", lambda *args, **named: begun.append(args) or [])
-        with pytest.raises(
-            InputError, match=r"preset breathing looks at 0\.2 Hz .* 5 s \(125 frames .* \(23 frames\);"
-        ):
-            magnify(source, tmp_path / "out.mkv", preset="breathing", device="cpu")
+        with pytest.raises(InputError, match=named + r" 0\.2 Hz .* 5 s \(125 frames .* \(23 frames\);"):
+            magnify(source, tmp_path / "out.mkv", device="cpu", **given)
     assert not begun
     assert not (tmp_path / "out.mkv").exists()
     # A filter that needs no look ahead takes any clip, and so does a higher band.
     for options in ({"filter": "butter-causal"}, {"low": 1.2, "high": 4.0}):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            magnify(source, tmp_path / "out.mkv", preset="breathing", device="cpu", scale=2.0, **options)  # type: ignore[arg-type]
+            magnify(source, tmp_path / "out.mkv", device="cpu", scale=2.0, **given | options)  # type: ignore[arg-type]
 
 
 class TestLayered:

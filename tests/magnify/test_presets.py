@@ -157,8 +157,8 @@ def test_a_clip_too_short_for_a_preset() -> None:
         made.check_length(20, 150, 30.0, "baby.mp4")
     with pytest.raises(InputError, match=r"\(1 frame\); give a longer clip$"):
         made.check_length(1, 150, 30.0, "baby.mp4")
-    # What the user chose, the filter refuses in its own words.
-    settle(low=0.2, high=1.5).check_length(60, 150, 30.0, "baby.mp4")
+    with pytest.raises(InputError, match=r"^the band has 0\.2 Hz .* --low 0\.5"):
+        settle(low=0.2, high=1.5).check_length(60, 150, 30.0, "baby.mp4")
     settle("impact").check_length(2, 1, 30.0, "gun.mp4")
 
 
