@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -45,11 +45,18 @@ def choose_device(name: str | torch.device) -> torch.device:
     return device
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """A context without mixed precision on ``device``; the "meta" device has no mixed precision."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
 @contextmanager
 def exact_arithmetic(device: torch.device) -> Iterator[None]:
     """A context in which products and convolutions of float32 on ``device`` are done in float32."""
     with ExitStack() as stack:
-        stack.enter_context(torch.autocast(device.type, enabled=False))
+        stack.enter_context(without_autocast(device))
         stack.enter_context(_exact_products())
         stack.enter_context(_exact_convolutions())
         yield

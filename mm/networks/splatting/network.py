@@ -15,7 +15,7 @@ from mm.networks.splatting.config import SplattingConfig
 from mm.networks.splatting.field import Field, FieldNetwork
 from mm.networks.splatting.filling import FillingNetwork, draw
 from mm.networks.splatting.least_squares import Equations, equations
-from mm.runtime import exact_arithmetic
+from mm.runtime import exact_arithmetic, without_autocast
 
 _DEFAULT = SplattingConfig()
 
@@ -67,7 +67,7 @@ class SplattingNetwork(ThreePartNetwork):
 
     def manipulate(self, shape_a: Tensor, shape_b: Tensor, factor: float | Tensor) -> Magnified:
         """Read the shift between two shapes (B, 3, h, w) in 32 bit, and multiply it by ``factor`` − 1."""
-        with torch.autocast(shape_b.device.type, enabled=False):
+        with without_autocast(shape_b.device):
             gain = torch.as_tensor(factor, dtype=torch.float32, device=shape_b.device) - 1
             gain = gain.expand(len(shape_b)).view(-1, 1, 1, 1)
             return Magnified(equations(shape_a.float(), shape_b.float()).times(gain), gain)
