@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import importlib
+import importlib.metadata
 import os
 import re
 import select
@@ -108,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _prepare_streams()
+    _name_clash()
     code = USER_ERROR
     try:
         with signals_end():
@@ -138,6 +140,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             _say(f"error: cannot write to the standard output: {getattr(error, 'strerror', error)}")
     return code
+
+
+def _name_clash() -> None:
+    """Name another product that is installed under the same import name: its files replace some of these."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        other = importlib.metadata.distribution("mm")
+        # The project's own former name has this command as its entry point.
+        if all(entry.value != "mm.cli:main" for entry in other.entry_points):
+            _say(
+                f"the distribution mm {other.version} provides the import name mm too; `pip uninstall mm`, "
+                "then reinstall motion-magnification"
+            )
 
 
 def _dispatch(arguments: list[str]) -> int:

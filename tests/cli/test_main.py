@@ -233,3 +233,19 @@ class TestStandardOutput:
         done = self.run("", PYTHONIOENCODING=encoding)
         assert (done.returncode, done.stderr) == (0, b"")
         assert b"mm COMMAND" in done.stdout
+
+
+@pytest.mark.parametrize("entry", ["mm.cli:main", "mm.server:start"])
+def test_another_product_of_the_same_import_name_is_named(
+    entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mm-9.8.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: mm\nVersion: 9.8\n")
+    (folder / "entry_points.txt").write_text(f"[console_scripts]\nmm = {entry}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main([]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    # This project's former name is no clash.
+    assert len(lines) == (entry != "mm.cli:main")
+    assert all("mm 9.8" in line and "motion-magnification" in line for line in lines)
