@@ -137,8 +137,8 @@ def summary(found: Measurement, playback: bool) -> list[str]:
     ]
     if playback:
         lines.append("frequencies assume the container's rate; for a high-speed clip give --fps")
-    if found.compression is not None:
-        lines.append(found.compression.line())
+    if found.compression_line is not None:
+        lines.append(found.compression_line)
     for place in found.places:
         lines.append(f"{place.name} at x {place.x_px:g}, y {place.y_px:g}: {place.verdict}")
         for each in place.sinusoids[:LISTED]:

@@ -18,6 +18,7 @@ from mm.files import check_free, output, replacing
 if TYPE_CHECKING:
     from mm.motion.blocks import BlockMotion
     from mm.motion.spectrum import MotionSpectrum, Peak
+    from mm.video.compression import Compression
 
 SHOWN = 0.006  # of the longer side, px that the suggested factor makes of a peak's amplitude
 LEAST_SHOWN, MOST_SHOWN = 1.5, 15.0  # px; more than the latter is past the reach of most methods
@@ -74,6 +75,8 @@ def run(args: argparse.Namespace) -> None:
 
     from mm.motion.blocks import block_motion
     from mm.motion.spectrum import motion_spectrum
+    from mm.video import open_clip
+    from mm.video.compression import measure_compression
 
     columns = (TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
     with (
@@ -95,17 +98,24 @@ def run(args: argparse.Namespace) -> None:
             advance=lambda count: bar.advance(task, count),
         )
     found = motion_spectrum(motion, args.peaks)
+    with open_clip(args.input, folder_rate=args.fps) as clip:
+        compression = measure_compression(clip.info)
     if args.csv is not None:
         _write_csv(args.csv, found)
     draw(motion, found, args.input.name, picture)
     print(
         "\n".join(
-            [*summary(args, motion, found), f"see {picture}" + (f" and {args.csv}" if args.csv else "")]
+            [
+                *summary(args, motion, found, compression),
+                f"see {picture}" + (f" and {args.csv}" if args.csv else ""),
+            ]
         )
     )
 
 
-def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum) -> list[str]:
+def summary(
+    args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum, compression: Compression | None
+) -> list[str]:
     """The lines that the command prints: what was looked at, the peaks, and how to magnify the first one
     whose frequency the clip is long enough to tell."""
     seconds = found.frames / motion.fps
@@ -121,6 +131,8 @@ def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum
     lines.append(
         "px are amplitudes, half of peak to peak; directions are counted from x toward y, clockwise on screen"
     )
+    if compression is not None:
+        lines.append(compression.line())
     if not found.textured:
         lines.append("no texture to follow: nothing can be said of its motion")
     elif not found.peaks:
@@ -130,7 +142,9 @@ def summary(args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum
             f"{'Hz':>9}  {'periods':>7}  {'px':>7}  {'× noise':>7}  {'at x, y':>11}  {'direction':>9}  "
             f"{'band / Hz':>13}"
         )
-        lines += [_row(peak) for peak in found.peaks]
+        for peak in found.peaks:
+            held = 0.0 if compression is None else _held(motion, compression, peak)
+            lines.append(_row(peak) + (f"  codec holds back {held:.2g} px" if peak.amplitude < held else ""))
         lines += [_too_short(peak, found.frames) for peak in found.peaks if peak.band is None]
         told = _told(found)
         if told is not None:
@@ -267,6 +281,17 @@ def _row(peak: Peak) -> str:
     if peak.harmonic_of is not None:
         text += f"  {round(peak.frequency / peak.harmonic_of)} × {_hertz(peak.harmonic_of)} Hz"
     return text
+
+
+def _held(motion: BlockMotion, compression: Compression, peak: Peak) -> float:
+    """Return px, the amplitude up to which a codec may hold back motion where a peak is strongest."""
+    from mm.motion.places import codec_px, held_px
+
+    row, column = abs(motion.y - peak.y).argmin(), abs(motion.x - peak.x).argmin()
+    block = (peak.x - motion.block / 2, peak.y - motion.block / 2, motion.block, motion.block)
+    repeated = compression.repeated_in(*block) if compression.predicted else 0.0
+    codec = codec_px(motion.texture[row, column], compression.step_in(*block), repeated)
+    return 2 * held_px(codec, peak.angle)
 
 
 def _told(found: MotionSpectrum) -> Peak | None:

@@ -21,7 +21,7 @@ from scipy.signal import savgol_filter, welch
 from mm.errors import InputError
 from mm.motion.blocks import LEAST_FRAMES, BlockMotion, block_motion
 from mm.motion.camera import Camera, Kind
-from mm.motion.places import Followed, PlaceFollower, codec_px
+from mm.motion.places import Followed, PlaceFollower, codec_px, held_px
 from mm.motion.registration import luminance
 from mm.motion.spectrum import motion_spectrum
 from mm.motion.vibration import Sinusoid, complex_amplitudes, find_sinusoids, mark
@@ -36,9 +36,9 @@ SIZE = 32  # px, the region's side at a point
 LEAST_SIDE = 12  # px of a region
 CHUNK = 8  # frames
 PLACES = 3  # that are measured if none are named
-# Of what does not average out: the variance of an amplitude over that of a frame's displacement, of a codec
-# (which scales the motion) and of rounding; and turns that a vibration drifts by over the record, by radians.
-HELD, STEPS, DRIFT = 1.65, 0.9, 0.2
+# Of what does not average out: the variance of an amplitude by rounding, over that of a frame's displacement;
+# and turns that a vibration drifts by over the record, by radians that its phase is uncertain by.
+STEPS, DRIFT = 0.9, 0.2
 INTERPOLATES = 3e-4  # px, standard deviation of an amplitude by what resampling between px errs
 LENGTH_U = 0.29  # px, of a length that a user reads off to half a px
 DERIVATIVES = {"displacement": (0, "px"), "velocity": (1, "px_s"), "acceleration": (2, "px_s2")}
@@ -118,7 +118,7 @@ class PlaceMotion:
     @property
     def held_px(self) -> float:
         """Standard deviation of what the codec holds back of an amplitude along the direction, px."""
-        return math.sqrt(HELD) * float(np.hypot(*(self.codec_px * self._axes[2])))
+        return held_px(np.diag(self.codec_px**2), self.direction_deg)
 
     @property
     def noise_px(self) -> float:
@@ -213,6 +213,19 @@ class Measurement:
     def duration_s(self) -> float:
         """Seconds of capture."""
         return len(self.times_s) / self.rate_hz
+
+    @property
+    def compression_line(self) -> str | None:
+        """The compression in one line, and the smallest motion that it lets through; None for a folder."""
+        if self.compression is None:
+            return None
+        least = [2 * place.held_px for place in self.places]
+        if not max(least):
+            return self.compression.line()
+        span = f"{min(least):.2g}" + (f" to {max(least):.2g}" if len(least) > 1 else "")
+        return (
+            f"{self.compression.line()}: vibrations of less than {span} px cannot be told at the places here"
+        )
 
     def relative(self, place: PlaceMotion, hertz: float) -> dict[str, float]:
         """Return how a place moves beside the first one at a frequency, each along its own direction."""
@@ -444,15 +457,14 @@ class _Lasting:
         """
         angle = math.radians(each.direction_deg)
         along = np.array([math.cos(angle), math.sin(angle)])
-        codec, rounding, slope = (
-            float(along @ part @ along) for part in (self.codec, self.rounding, self.tensor)
-        )
+        rounding, slope = (float(along @ part @ along) for part in (self.rounding, self.tensor))
+        codec = held_px(self.codec, each.direction_deg)
         # A motion that changes pixels by many levels meets as many steps, whose errors differ.
         levels = 255 * each.amplitude_px * math.sqrt(max(slope, 0.0))
         between = INTERPOLATES * min(1.0, 2 * math.pi * each.amplitude_px)
-        lasting = math.sqrt(HELD * codec + STEPS * rounding / (1 + levels) + between**2)
+        lasting = math.hypot(codec, between, math.sqrt(STEPS * rounding / (1 + levels)))
         turn = lasting / max(each.amplitude_px, 1e-9)
-        held = each.amplitude_px < 2 * math.sqrt(HELD * codec)
+        held = each.amplitude_px < 2 * codec
         return replace(
             each,
             marks=(*each.marks, "within what the codec holds back") if held else each.marks,

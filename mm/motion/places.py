@@ -41,6 +41,7 @@ ROUNDED, DITHERED = 0.9 / 12, 4 * math.pi**2 * 0.9 / 12
 # and by how much it grows where all blocks are repeated. Fitted to H.264 at CRF 18 to 28;
 # `python -m benchmarks.instrument` measures the coverage.
 HELD_BACK, REPEATED = 0.023, 1.0
+HELD = 1.65  # the variance of what it holds back of an amplitude, over that of a frame's displacement
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,17 @@ def codec_px(tensor: Floats, step: float, repeated: float = 0.0) -> Floats:
     held = HELD_BACK * (1 + REPEATED * repeated) * step / (255 * np.sqrt(values.clip(1e-12)))
     # A px at most: where there is no texture in a direction, nothing is known of it anyway.
     return (vectors * np.minimum(held, 1.0) ** 2) @ vectors.T
+
+
+def held_px(codec: Floats, degrees: float) -> float:
+    """Return px, the standard deviation of what a codec holds back of an amplitude.
+
+    Args:
+        codec: (2, 2) px², see :func:`codec_px`.
+        degrees: direction of the motion, from x toward y.
+    """
+    along = np.array([math.cos(math.radians(degrees)), math.sin(math.radians(degrees))])
+    return math.sqrt(HELD * float(along @ codec @ along))
 
 
 def _box(region: Region, size: tuple[int, int]) -> tuple[Region, Tensor]:

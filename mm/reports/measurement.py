@@ -198,7 +198,7 @@ def page(found: Measurement, pictures: dict[str, bytes]) -> str:
     lead = (
         f"{len(found.times_s)} frames at {found.rate_hz:.5g} a second, {found.duration_s:.4g} s"
         + (f"; {scale:.4g} mm a px" if scale is not None else "")
-        + (f". {found.compression.line()}" if found.compression is not None else "")
+        + (f". {found.compression_line}" if found.compression_line is not None else "")
     )
     segment = found.places[0].segment
     count = max(1, 2 * len(found.times_s) // segment - 1)

@@ -15,7 +15,7 @@ import torch
 
 from mm.cli import main
 from mm.cli.magnify import add_arguments
-from mm.video import write_clip
+from mm.video import VideoWriter, write_clip
 
 FPS, FRAMES, HERTZ = 30, 60, 6.0
 
@@ -114,6 +114,19 @@ def test_what_stands_still_is_said_to(here: Path, capsys: pytest.CaptureFixture[
     write_clip("grey.mkv", torch.full((20, 3, 32, 32), 0.5), rate=FPS, lossless=True)
     assert main(["spectrum", "grey.mkv"]) == 0
     assert "no texture to follow" in capsys.readouterr().out
+
+
+def test_a_codec_that_holds_motion_back_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with VideoWriter("coded.mp4", (48, 64), rate=FPS, crf=30) as writer:
+        writer.write(frames(0.3))
+    assert main(["spectrum", "coded.mp4"]) == 0
+    out = capsys.readouterr().out
+    (peak,) = [line.split() for line in out.splitlines() if "°" in line]
+    assert peak[-5:-2] == ["codec", "holds", "back"]
+    assert abs(float(peak[2]) - 0.3) < float(peak[-2])
+    assert "a step of" in out
+    assert main(["spectrum", "a clip.mkv"]) == 0
+    assert "holds back" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
