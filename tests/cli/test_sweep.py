@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import yaml
 
 from mm.cli import main
 from mm.cli.fit import build
-from mm.sweeps import read_sweep, trial_values
+from mm.sweeps import Study, first_values, read_sweep
 
 SMOKE = Path(__file__).parents[2] / "experiments" / "smoke.yaml"
 SWEEP: dict[str, Any] = {
@@ -33,6 +32,7 @@ for word; do case "$word" in
     --model.loss.weight=*) weight=${word#*=} ;;
     --ckpt_path=*) resumed=1 ;;
 esac; done
+[ -n "$root" ] || exit 0
 here=$(dirname "$0")
 echo "$(basename "$root") $CUDA_VISIBLE_DEVICES${resumed:+ resumed}" >> "$here/starts"
 if [ -e "$here/fails" ] && awk "BEGIN { exit !($weight < $(cat "$here/fails")) }"; then
@@ -43,6 +43,8 @@ if [ ! -e "$here/silent" ]; then
     printf 'step,val/score\n1,%s\n2,0.001\n' "$weight" > "$root/logs/version_0/metrics.csv"
     touch "$root/checkpoints/last.ckpt"
 fi
+# The first run ends before the second one is looked at.
+if [ -e "$here/lasts" ] && [ "$(basename "$root")" != trial-0000 ]; then exec sleep 60; fi
 """
 
 
@@ -83,7 +85,15 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Place:
+    if request.cls is not TestBadInput:
+        # It takes a second a call.
+        monkeypatch.setattr("mm.cli.sweep.check", lambda *_: None)
     script = tmp_path / "python"
     script.write_text(STAND_IN)
     script.chmod(0o755)
@@ -97,89 +107,104 @@ def test_trials_have_their_values_and_the_best_is_shown(place: Place):
     place.write(parameters={**SWEEP["parameters"], **distribution})
     code, said, _ = place.run("--count", 4, "--jobs", 2, "--seed", 5)
     assert code == 0
-    sweep = read_sweep(place.file)
-    for trial, row in enumerate(place.table):
-        values = trial_values(sweep, "random", 5, trial)
+    expected = first_values(read_sweep(place.file), "random", 5, 4)
+    for trial, (row, values) in enumerate(zip(place.table, expected, strict=True)):
         assert {name: row[name] for name in values} == {name: str(value) for name, value in values.items()}
-        assert (row["trial"], row["status"], row["error"]) == (str(trial), "finished", "")
+        assert (row["trial"], row["state"], row["error"]) == (str(trial), "complete", "")
         # The best value that was logged, not the last.
         assert float(row["val/score"]) == values["model.loss.weight"]
-    assert len(place.table) == 4
     best = max(place.table, key=lambda row: float(row["val/score"]))
-    first = next(line for line in said if line.startswith("│"))
-    assert first.split("│")[1].strip() == best["trial"]
-    assert said[-1] == f"4 finished · {place.out / 'results.csv'}"
+    assert f"trial {best['trial']}," in next(line for line in said if line.startswith("val/score"))
 
 
-def test_a_second_call_goes_on(place: Place):
+def test_a_second_call_adds_trials(place: Place):
     place.run("--count", 2)
     before = place.table
-    code, said, _ = place.run("--count", 3)
-    assert code == 0
-    assert said[0] == f"2 of 3 trials are in {place.out / 'results.csv'} already"
+    assert place.run("--count", 3)[0] == 0
     assert place.table[:2] == before
     assert [line.split()[0] for line in place.starts] == ["trial-0000", "trial-0001", "trial-0002"]
     assert place.run("--count", 3)[0] == 0
     assert len(place.starts) == 3
 
 
-def test_a_trial_that_was_interrupted_goes_on_from_its_checkpoint(place: Place):
-    place.run("--count", 1)
-    path = place.out / "results.csv"
-    path.write_text(path.read_text().replace("finished", "interrupted"))
-    place.run("--count", 1)
-    assert place.starts[1].endswith(" resumed")
-    assert [row["status"] for row in place.table] == ["finished"]
+def test_a_trial_that_was_interrupted_is_resumed_from_its_checkpoint(place: Place):
+    # A process that was killed leaves a running trial, a folder, and no lock on it.
+    sweep = read_sweep(place.file)
+    Study(sweep, place.out, "random", 0, []).study.ask(sweep.parameters)
+    (place.out / "trial-0000" / "checkpoints").mkdir(parents=True)
+    (place.out / "trial-0000" / "checkpoints" / "last.ckpt").touch()
+    assert place.run("--count", 1)[0] == 0
+    assert [line.split() for line in place.starts] == [["trial-0000", "resumed"]]
+    assert [row["state"] for row in place.table] == ["complete"]
 
 
-def test_a_failed_trial_ends_nothing_and_says_why(place: Place):
-    weights = [trial_values(read_sweep(place.file), "random", 0, n)["model.loss.weight"] for n in range(4)]
+def test_a_failed_trial_ends_nothing_and_is_named_in_one_line(place: Place):
+    weights = [values["model.loss.weight"] for values in first_values(read_sweep(place.file), "random", 0, 4)]
     (place.folder / "fails").write_text(repr(sorted(weights)[1]))
     code, said, _ = place.run("--count", 4)
     assert code == 0
     failed = weights.index(min(weights))
-    expected = ["failed" if n == failed else "finished" for n in range(4)]
-    assert [row["status"] for row in place.table] == expected
+    assert [row["state"] for row in place.table] == ["fail" if n == failed else "complete" for n in range(4)]
     assert place.table[failed]["error"] == "mm: error: too light"
-    assert said[-1].startswith(("3 finished, 1 failed", "1 failed, 3 finished"))
-    # It stays as it is, unless it is to be tried again.
+    (line,) = [line for line in said if "too light" in line]
+    assert line.startswith(f"trial {failed}: fail")
+    assert f"trial-000{failed}" in line
+    # It stays, unless it is to be repeated.
     place.run("--count", 4)
     assert len(place.starts) == 4
     (place.folder / "fails").unlink()
-    place.run("--count", 4, "--retry")
-    assert len(place.starts) == 5
-    assert {row["status"] for row in place.table} == {"finished"}
+    for _ in range(2):
+        place.run("--count", 4, "--retry")
+        assert len(place.starts) == 5
+    assert [row["model.loss.weight"] for row in place.table[failed:5:4]] == [str(weights[failed])] * (
+        1 + (failed == 0)
+    )
+    assert place.table[4]["state"] == "complete"
 
 
-def test_when_none_finishes_the_exit_code_says_so(place: Place):
+def test_the_exit_code_is_one_if_no_trial_is_complete(place: Place):
     (place.folder / "silent").touch()
-    code, _, _ = place.run("--count", 1)
-    assert code == 1
-    assert place.table[0]["error"] == "it logged no finite val/score"
+    assert place.run("--count", 1)[0] == 1
+    assert "val/score" in place.table[0]["error"]
 
 
 def test_a_grid_is_run_whole(place: Place):
     place.write(method="grid", parameters={"model.loss.weight": {"values": [0.1, 0.3, 0.2]}})
-    code, said, _ = place.run("--count", 7)
-    assert code == 0
-    assert said[0] == f"the grid of {place.file} has 3 trials, not 7"
+    assert place.run("--count", 7)[0] == 0
     assert [row["model.loss.weight"] for row in place.table] == ["0.1", "0.3", "0.2"]
 
 
-def test_bayes_is_the_servers_and_its_parameters_can_be_drawn_at_random(place: Place):
-    place.write(method="bayes", early_terminate={"type": "hyperband", "min_iter": 3}, run_cap=1)
-    assert "bayes needs W&B's server" in (line := place.refuse())
-    assert "--method random" in line
-    code, said, _ = place.run("--method", "random")
-    assert code == 0
-    assert "early_terminate needs W&B's server" in said[0]
-    assert len(place.table) == 1
+def test_a_bad_run_is_pruned(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("mm.sweeps.study.POLL", 0.05)
+    (place.folder / "lasts").touch()
+    values = {"model.loss.weight": {"values": [0.5, 0.2]}}
+    place.write(
+        method="bayes", parameters=values, early_terminate={"type": "hyperband", "min_iter": 1, "eta": 2}
+    )
+    place.run("--method", "grid")
+    # The first ended by itself.
+    assert [row["state"] for row in place.table] == ["complete", "pruned"]
 
 
-def test_each_job_has_graphics_cards_of_its_own(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    place.run("--count", 4, "--jobs", 2)
-    assert {line.split()[1] for line in place.starts} == {"5", "7"}
+def test_two_processes_share_a_database(place: Place):
+    url = f"sqlite:///{place.folder}/study.db"
+    place.run("--count", 2, "--storage", url)
+    place.out = place.folder / "other"
+    place.run("--count", 4, "--storage", url)
+    assert [path.name for path in sorted(place.out.glob("trial-*"))] == ["trial-0002", "trial-0003"]
+    expected = [
+        values["model.loss.weight"] for values in first_values(read_sweep(place.file), "random", 0, 4)
+    ]
+    assert [float(row["val/score"]) for row in place.table] == expected
+
+
+@pytest.mark.parametrize(
+    ("cards", "jobs", "own"), [("5,7", 2, {"5", "7"}), ("5", 2, {"5"}), ("1,2,3", 1, {"1,2,3"})]
+)
+def test_jobs_share_the_graphics_cards(place: Place, monkeypatch: pytest.MonkeyPatch, cards, jobs, own):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cards)
+    place.run("--count", 2 * jobs, "--jobs", jobs)
+    assert {line.split()[1] for line in place.starts} <= own
 
 
 @pytest.mark.slow
@@ -194,7 +219,7 @@ def test_real_trainings_one_of_which_fails(tmp_path: Path, capsys: pytest.Captur
     code, _, _ = place.run("--jobs", 2, "--fit", *tiny)
     assert code == 0
     good, bad = place.table
-    assert (good["status"], bad["status"]) == ("finished", "failed")
+    assert (good["state"], bad["state"]) == ("complete", "fail")
     assert bad["error"].startswith("mm: error: ")
     assert str(tmp_path / "gone") in bad["error"]
     (log,) = (place.out / "trial-0000").rglob("metrics.csv")
@@ -214,113 +239,55 @@ class TestBadInput:
     def test_a_misspelt_parameter(self, place: Place) -> None:
         place.write(parameters={"model.loss.wieght": {"value": 0.1}})
         line = place.refuse("--count", 1)
-        assert (
-            f"{place.file}: mm fit has no option 'model.loss.wieght'; did you mean 'model.loss.weight'?"
-            in line
-        )
-        assert place.starts == []
+        assert "--model.loss.wieght" in line
+        assert "'weight'" in line
 
-    def test_a_misspelt_parameter_deep_inside(self, place: Place) -> None:
-        name = "data.synthesizer.init_args.limits.distribtion"
-        place.write(parameters={"model.loss.weight": {"value": 0.1}, name: {"values": ["uniform"]}})
-        line = place.refuse("--count", 1)
-        assert f"no option {name!r}; did you mean 'data.synthesizer.limits.distribution'?" in line
-
-    def test_a_value_that_is_none_of_the_options(self, place: Place) -> None:
+    def test_a_value_that_mm_fit_refuses(self, place: Place) -> None:
         place.write(parameters={"model.loss.image": {"values": ["l1", "l2"]}})
-        assert "model.loss.image cannot be 'l2'" in place.refuse("--count", 1)
+        line = place.refuse("--count", 1)
+        assert "model.loss.image" in line
+        assert "'l2'" in line
 
     def test_values_that_do_not_go_together(self, place: Place) -> None:
         limits = "data.synthesizer.init_args.limits"
         place.write(
             parameters={f"{limits}.max_magnified": {"value": 3}, f"{limits}.min_motion": {"value": 0.1}}
         )
-        assert "min_motion × max_factor" in place.refuse("--count", 1)
+        assert "min_motion" in place.refuse("--count", 1)
 
     def test_a_command_that_cannot_be_run(self, place: Place) -> None:
         place.write(command=["mm", "fit", "--config", "gone.yaml", "${args}"])
+        assert "gone.yaml" in place.refuse("--count", 1)
+
+    @pytest.mark.parametrize("name", ["val/scor", "val/static/gain"])
+    def test_a_metric_that_nothing_logs(self, place: Place, name: str) -> None:
+        place.write(metric={"name": name, "goal": "maximize"})
         line = place.refuse("--count", 1)
-        assert "its command cannot be run" in line
-        assert "gone.yaml" in line
-
-    def test_a_metric_that_nothing_logs(self, place: Place) -> None:
-        place.write(metric={"name": "val/scor", "goal": "maximize"})
-        line = place.refuse("--count", 1)
-        assert "no run logs the metric 'val/scor'; did you mean 'val/score'?" in line
-        assert "train/loss" in line
-        assert "for sharp, blurred, background, static, objects" in line
-
-    def test_a_gain_where_nothing_moves_is_logged_by_nothing(self, place: Place) -> None:
-        place.write(metric={"name": "val/static/gain", "goal": "maximize"})
-        assert "no run logs the metric 'val/static/gain'" in place.refuse("--count", 1)
-
-    def test_a_metric_of_a_validation_that_never_comes(self, place: Place) -> None:
-        assert "the first validation is after 3 batches" in place.refuse(
-            "--count", 1, "--fit", "--trainer.max_steps=2"
-        )
-        assert "limit_val_batches" in place.refuse("--count", 1, "--fit", "--trainer.limit_val_batches=0")
+        assert repr(name) in line
+        assert "'val/score'" in line
 
     @pytest.mark.parametrize(
-        ("options", "says"),
+        ("options", "names"),
         [
-            (("--count", 0), "--count must be at least 1 trial, got 0"),
-            (("--count", 1, "--jobs", 0), "--jobs must be at least 1, got 0"),
-            (("--count", 1, "--seed", -1), "--seed must be at least 0, got -1"),
-            ((), "how many trials? --count N"),
-            (("--method", "grid"), "a grid needs values, and 'model.loss.weight' is log_uniform_values"),
-            (("--count", 1, "--fit", "--trainer.default_root_dir=x"), "gives each trial its own folder"),
-            (("--count", 1, "--fit", "--ckpt_path", "last"), "gives each trial its own folder"),
-            (("--count", 1, "--fit", "--model.loss.weight=1"), "draws model.loss.weight; take it out of one"),
+            (("--count", 0), ["--count", "0"]),
+            (("--count", 1, "--jobs", 0), ["--jobs", "0"]),
+            (("--count", 1, "--seed", -1), ["--seed", "-1"]),
+            ((), ["--count"]),
+            (("--method", "grid"), ["'model.loss.weight'", "--method random"]),
+            (("--count", 1, "--fit", "--trainer.default_root_dir=x"), ["--fit", "trainer.default_root_dir"]),
+            (("--count", 1, "--fit", "--ckpt_path", "last"), ["--fit", "ckpt_path"]),
+            (("--count", 1, "--fit", "--model.loss.weight=1"), ["--fit", "model.loss.weight"]),
         ],
     )
-    def test_options(self, place: Place, options: tuple[object, ...], says: str) -> None:
-        assert says in place.refuse(*options)
-
-    def test_an_unknown_method(self, place: Place) -> None:
-        place.write(method="rnadom")
-        assert "no method is called 'rnadom'; did you mean 'random'?" in place.refuse("--count", 1)
-
-    def test_a_file_that_is_not_there_or_is_not_yaml(self, place: Place) -> None:
-        place.file.write_text("a: [")
-        assert "is not YAML, line 1" in place.refuse("--count", 1)
-        place.file.unlink()
-        assert "no sweep file" in place.refuse("--count", 1)
-
-    def test_the_folder_of_another_sweep(self, place: Place) -> None:
-        place.run("--count", 1)
-        before = place.table
-        for change, what in (
-            (lambda: place.run("--count", 1, "--seed", 1), "seed is"),
-            (lambda: place.run("--count", 1, "--fit", "--trainer.max_steps=4"), "fit is"),
-            (
-                lambda: (
-                    place.write(method="grid", parameters={"model.loss.weight": {"value": 1}}),
-                    place.run("--count", 1),
-                )[1],
-                "method and parameters are",
-            ),
-        ):
-            code, _, lines = change()
-            assert code == 2
-            assert f"{place.out} holds another sweep than {place.file}: its {what} not the same" in lines[0]
-        assert place.table == before
-
-    def test_a_comment_makes_no_other_sweep(self, place: Place) -> None:
-        place.run("--count", 1)
-        place.file.write_text("# a remark\n" + place.file.read_text())
-        assert place.run("--count", 2)[0] == 0
+    def test_options(self, place: Place, options: tuple[object, ...], names: list[str]) -> None:
+        line = place.refuse(*options)
+        assert all(name in line for name in names), line
 
     def test_a_folder_with_something_else(self, place: Place) -> None:
         place.out.mkdir()
         (place.out / "thesis.tex").touch()
-        assert "holds something else than a sweep" in place.refuse("--count", 1)
-
-    def test_a_folder_that_is_in_use(self, place: Place) -> None:
-        place.out.mkdir()
-        with (place.out / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            assert "is in use by another mm sweep" in place.refuse("--count", 1)
+        assert "--out" in place.refuse("--count", 1)
 
     def test_a_folder_that_cannot_be_written(self, place: Place) -> None:
         place.out.write_text("a file")
-        assert "cannot write to" in place.refuse("--count", 1)
+        assert str(place.out) in place.refuse("--count", 1)

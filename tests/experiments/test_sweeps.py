@@ -16,8 +16,8 @@ from jsonargparse import Namespace
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args, load_sweep_config
 
 from mm.cli.fit import build, short
-from mm.cli.sweep_check import check_metric, check_runs
-from mm.sweeps import Sweep, fit_options, grid_size, read_sweep, trial_values
+from mm.cli.sweep import check
+from mm.sweeps import Sweep, first_values, fit_options, read_sweep
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "experiments" / "sweeps").glob("*.yaml"))
@@ -42,15 +42,15 @@ def agents_words(path: Path, values: dict[str, Any]) -> list[str]:
     return words
 
 
-def some_values(sweep: Sweep, count: int = 3) -> list[dict[str, Any]]:
-    if sweep.method == "grid":
-        size = grid_size(sweep)
-        return [trial_values(sweep, "grid", 0, trial) for trial in {0, size // 2, size - 1}]
-    return [trial_values(sweep, "random", 1, trial) for trial in range(count)]
+def some_values(sweep: Sweep) -> list[dict[str, Any]]:
+    """Values of two trials: of a grid the first and the last of its dozen."""
+    method = "grid" if sweep.content["method"] == "grid" else "random"
+    values = first_values(sweep, method, 1, 12)
+    return [values[0], values[-1]]
 
 
 def test_there_is_one_of_each_method():
-    assert {read_sweep(path).method for path in FILES} == {"random", "grid", "bayes"}
+    assert {read_sweep(path).content["method"] for path in FILES} == {"random", "grid", "bayes"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -76,9 +76,8 @@ class TestFile:
     def test_every_listed_value_is_taken_and_the_metric_is_logged(self, path, monkeypatch):
         monkeypatch.chdir(ROOT)
         sweep = read_sweep(path)
-        parts = check_runs(sweep, some_values(sweep)[0], CPU)
-        check_metric(sweep, parts)
-        assert (sweep.metric.name, sweep.metric.goal) == ("val/score", "maximize")
+        check(sweep, some_values(sweep)[0], CPU)
+        assert (sweep.metric, sweep.maximize) == ("val/score", True)
 
     def test_the_program_is_a_file_and_the_comment_says_how_it_is_run(self, path):
         assert (ROOT / load_sweep_config(str(path))["program"]).is_file()
@@ -111,7 +110,7 @@ def test_early_termination_looks_when_there_is_something_to_see():
 def test_a_run_of_the_agent_for_real(tmp_path):
     """The agent's very command line, with the smoke configuration's small network, and W&B offline."""
     path = ROOT / "experiments" / "sweeps" / "random.yaml"
-    values = trial_values(read_sweep(path), "random", 0, 0)
+    values = first_values(read_sweep(path), "random", 0)[0]
     tiny = {
         "trainer.max_steps": 1,
         "trainer.val_check_interval": 1,

@@ -1,80 +1,113 @@
-"""Reading a sweep file."""
+"""Sweep files: W&B's distributions as Optuna's, the agent's command line, and files that cannot be run."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
+import yaml
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from mm.errors import InputError
-from mm.sweeps import read_sweep
+from mm.sweeps import fit_options, read_sweep
 
-WHOLE = """
-program: mm/__main__.py
-method: bayes
-run_cap: 3
-metric: {name: val/score, goal: maximize}
-early_terminate: {type: hyperband, min_iter: 3}
-parameters:
-  model.loss_weight: {min: 0.1, max: 1.0}
-command: [mm, fit, "${args}"]
-"""
+WHOLE = {
+    "method": "bayes",
+    "metric": {"name": "val/score"},
+    "parameters": {"a": {"value": 1}},
+    "command": ["${env}", "${interpreter}", "-m", "mm", "fit", "--config", "c.yaml", "${args}", "--last=1"],
+}
 
 
-def test_a_whole_file(tmp_path: Path):
-    path = tmp_path / "sweep.yaml"
-    path.write_text(WHOLE)
-    sweep = read_sweep(path)
-    assert (sweep.method, sweep.run_cap, sweep.early_terminate) == ("bayes", 3, True)
-    assert (sweep.metric.name, sweep.metric.goal) == ("val/score", "maximize")
-    assert sweep.parameters["model.loss_weight"].kind == "uniform"
-    assert sweep.command == ("mm", "fit", "${args}")
-
-
-def test_the_goal_is_wandbs_if_none_is_given(tmp_path: Path):
-    path = tmp_path / "sweep.yaml"
-    path.write_text(WHOLE.replace(", goal: maximize", ""))
-    assert read_sweep(path).metric.goal == "minimize"
+def read(folder: Path, **changes: object):
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump({**WHOLE, **changes}, sort_keys=False))
+    return read_sweep(path)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("given", "expected"),
     [
-        ("method: bayes", "method: baise", "no method is called 'baise'; did you mean 'bayes'?"),
-        ("method: bayes", "method: 3", "no method is called 3 (known: grid, random, bayes)"),
-        ("method: bayes", "", "says no method"),
-        ("metric: {", "metrik: {", "no sweep has 'metrik'; did you mean 'metric'?"),
-        (WHOLE, "seed_everything: 0\nmodel: {}\n", "is a configuration of mm fit, not a sweep"),
-        ("goal: maximize", "goal: maximise", "must be maximize or minimize, got 'maximise'"),
-        ("{name: val/score, goal: maximize}", "val/score", "metric must have a name and a goal"),
-        ("run_cap: 3", "run_cap: 0", "run_cap must be at least 1 trial, got 0"),
-        ("{min: 0.1, max: 1.0}", "{min: 0.1}", "parameter 'model.loss_weight' must say value"),
-        ('[mm, fit, "${args}"]', "mm fit", "command must be a list of words, got 'mm fit'"),
-        ("  model.loss_weight: {min: 0.1, max: 1.0}", "  [1]", "parameters must be names with an entry each"),
-        (WHOLE, "parameters: [", "is not YAML, line 1"),
-        (WHOLE, "just words", "must have the keys method, metric and parameters"),
-        (WHOLE, "", "must have the keys method, metric and parameters"),
+        ({"value": 7}, CategoricalDistribution([7])),
+        ({"values": ["a", 1.5, True]}, CategoricalDistribution(["a", 1.5, True])),
+        ({"values": [[1, 2]]}, CategoricalDistribution(["[1, 2]"])),
+        ({"min": 1, "max": 4}, IntDistribution(1, 4)),
+        ({"min": 1, "max": 4.0}, FloatDistribution(1, 4)),
+        ({"distribution": "q_uniform", "min": 16, "max": 128, "q": 8}, FloatDistribution(16, 128, step=8)),
+        ({"distribution": "log_uniform", "min": 0, "max": 1}, FloatDistribution(1, math.e, log=True)),
+        ({"distribution": "inv_log_uniform", "min": -1, "max": 0}, FloatDistribution(1, math.e, log=True)),
+        ({"distribution": "log_uniform_values", "min": 0.1, "max": 1}, FloatDistribution(0.1, 1, log=True)),
+        (
+            {"distribution": "inv_log_uniform_values", "min": 0.1, "max": 1},
+            FloatDistribution(0.1, 1, log=True),
+        ),
     ],
 )
-def test_what_cannot_be_run_is_one_line_that_names_the_file(tmp_path: Path, old: str, new: str, says: str):
-    path = tmp_path / "sweep.yaml"
-    assert old in WHOLE
-    path.write_text(WHOLE.replace(old, new))
+def test_distributions(tmp_path: Path, given, expected):
+    assert read(tmp_path, parameters={"x.y": given}).parameters == {"x.y": expected}
+
+
+def test_the_goal_is_wandbs_if_it_is_not_given(tmp_path: Path):
+    assert not read(tmp_path).maximize
+    assert read(tmp_path, metric={"name": "val/score", "goal": "maximize"}).maximize
+
+
+def test_the_command_line_is_the_agents(tmp_path: Path):
+    values = {"model.loss_weight": 0.1, "n": 3, "deep": True, "word": "{a: 1}", "tiny": 1e-5}
+    flags = create_sweep_command_args({"args": {name: {"value": value} for name, value in values.items()}})
+    assert fit_options(read(tmp_path), values) == ["--config", "c.yaml", *flags["args"], "--last=1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"method": "baise"}, ["method", "'baise'"]),
+        ({"metrik": {}}, ["'metrik'", "'metric'"]),
+        ({"metric": "val/score"}, ["metric", "'val/score'"]),
+        ({"metric": {"name": "x", "goal": "maximise"}}, ["goal", "'maximise'"]),
+        ({"parameters": [1]}, ["parameters", "[1]"]),
+        ({"command": "mm fit"}, ["command", "'mm fit'"]),
+        ({"parameters": {"x": 3}}, ["'x'", "got 3"]),
+        ({"parameters": {"x": {"min": 1}}}, ["'x'", "max"]),
+        ({"parameters": {"x": {"parameters": {"a": {"value": 1}}}}}, ["'x'", "A.B"]),
+        ({"parameters": {"x": {"distribution": "beta", "min": 0, "max": 1}}}, ["'x'", "'beta'", "uniform"]),
+        ({"parameters": {"x": {"distribution": "log_uniform_values", "min": 0, "max": 1}}}, ["'x'", "low"]),
+        ({"parameters": {"x": {"distribution": "log_uniform", "min": 1, "max": 1000}}}, ["'x'"]),
+        ({"parameters": {"x": {"min": 2, "max": 1}}}, ["'x'", "low"]),
+        ({"parameters": {"x": {"min": "1e-5", "max": 1}}}, ["'x'", "'1e-5'", "1.0e-5"]),
+        ({"parameters": {"x": {"values": []}}}, ["'x'"]),
+        ({"parameters": {"x": {"values": [0.9, None]}}}, ["'x'", "None"]),
+        ({"parameters": {"x": {"values": [1, 2], "probabilities": [0.5, 0.5]}}}, ["'x'", "probabilities"]),
+    ],
+)
+def test_a_file_that_cannot_be_run(tmp_path: Path, changes, names):
     with pytest.raises(InputError) as refused:
+        read(tmp_path, **changes)
+    line = str(refused.value)
+    assert all(name in line for name in [str(tmp_path / "sweep.yaml"), *names]), line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\x89PNG\r\n\x1a\n\xff\xfe", b"just words", b"", None])
+def test_a_file_that_is_no_sweep(tmp_path: Path, content):
+    path = tmp_path / "sweep.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"sweep\.yaml|no sweep file"):
         read_sweep(path)
-    assert says in str(refused.value)
-    assert str(path) in str(refused.value)
-    assert "\n" not in str(refused.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path):
-    with pytest.raises(InputError, match=r"no sweep file .*gone\.yaml"):
-        read_sweep(tmp_path / "gone.yaml")
-    with pytest.raises(InputError, match="cannot read the sweep file"):
-        read_sweep(tmp_path)
-
-
-def test_a_picture_is_no_sweep(tmp_path: Path):
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
-    with pytest.raises(InputError, match="is not YAML"):
-        read_sweep(tmp_path / "a.png")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["${env}", "python", "train.py", "${args}"],
+        ["python", "-m", "mm", "validate", "${args}"],
+        ["python", "-m", "mm", "fit"],
+        ["python", "-m", "mm", "${args}", "fit"],
+    ],
+)
+def test_a_command_without_a_training(tmp_path: Path, command):
+    with pytest.raises(InputError, match="command"):
+        fit_options(read(tmp_path, command=command), {})
