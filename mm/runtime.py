@@ -8,9 +8,11 @@ matrix precision on a CPU to 8. Hence :func:`exact_arithmetic`.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,3 +139,17 @@ def _ieee(owner: Any) -> Iterator[None]:
         yield
     finally:
         owner.fp32_precision = before
+
+
+def machine_memory(container: Path = Path("/sys/fs/cgroup/memory.max")) -> int | None:
+    """Return the bytes of memory of this machine, or of its container if fewer; None if the system hides it.
+
+    Args:
+        container: the file of a container's limit (control groups, version 2).
+    """
+    limits = []
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(OSError, ValueError):  # Without a limit it is the word "max".
+        limits.append(int(container.read_text()))
+    return min(limits, default=None)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from mm.cli.arguments import add_settings, add_work, settings, whole_numbers
-from mm.cli.console import rate, refusals_as_lines, warnings_as_lines
+from mm.cli.console import rate, warnings_as_lines
 from mm.errors import InputError
 from mm.files import output_folder
 from mm.plugins import load_plugins
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{outcome.name}: {outcome.frames} frames in {outcome.seconds:.1f} s, {rate(outcome.speed)}"
             )
 
-    with warnings_as_lines(), refusals_as_lines(args.out):
+    with warnings_as_lines():
         load_plugins(args.plugins)
         row, column = args.row, args.column
         if args.line is not None:

@@ -1,4 +1,4 @@
-"""Warnings and refusals of the system as lines on the terminal, without Python's file names and code."""
+"""Warnings as lines on the terminal, without Python's file names and code."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-from mm.errors import InputError
 
 
 def rate(frames_a_second: float) -> str:
@@ -34,18 +31,3 @@ def warnings_as_lines() -> Iterator[None]:
         # Every one of them counts, also where two clips of one command have the same to say.
         warnings.simplefilter("always", UserWarning)
         yield
-
-
-@contextlib.contextmanager
-def refusals_as_lines(folder: Path) -> Iterator[None]:
-    """Within this context, what the system says when ``folder`` cannot be written to is one line.
-
-    Raises:
-        InputError: for an ``OSError`` inside.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot write to {folder}: {error.strerror}; name a folder that you may write to with --out"
-        ) from error

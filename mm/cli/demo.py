@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm._version import __version__
-from mm.cli.console import refusals_as_lines
 from mm.errors import InputError
 from mm.evaluation.vibrating_clip import MARGIN, DemoClip, demo_clip
 from mm.evaluation.vibration import MOTION_TOLERANCE, STILL_LIMIT, VibrationReport, measure_vibration
@@ -92,8 +91,7 @@ def run(args: argparse.Namespace) -> None:
         "magnify_seconds": round(seconds, 3),
         "frames_per_second": round(FRAMES / seconds, 2),
     }
-    with refusals_as_lines(args.out):
-        (args.out / "report.json").write_text(json.dumps(details | report.as_dict(), indent=1) + "\n")
+    (args.out / "report.json").write_text(json.dumps(details | report.as_dict(), indent=1) + "\n")
     _tell(console, report, details, args.out)
 
 
@@ -108,8 +106,7 @@ def _check(args: argparse.Namespace) -> None:
             f"--factor {args.factor:g} of --amplitude {args.amplitude:g} px is motion of up to {travel:g} "
             f"px, and the clip has room for {MARGIN} px; lower one of them"
         )
-    with refusals_as_lines(args.out):
-        args.out.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
 
 
 def _write(folder: Path, clip: DemoClip, output: Tensor, truth: Tensor) -> None:
@@ -126,8 +123,7 @@ def _write(folder: Path, clip: DemoClip, output: Tensor, truth: Tensor) -> None:
         ) as writer:
             for some in frames.split(8):
                 writer.write(some)
-    with refusals_as_lines(folder):
-        _draw_slices(folder / "slice.png", clip, output, truth)
+    _draw_slices(folder / "slice.png", clip, output, truth)
 
 
 def _side_by_side(clips: dict[str, Tensor]) -> Tensor:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm import plugins
 from mm._version import __version__
-from mm.cli.console import refusals_as_lines, warnings_as_lines
+from mm.cli.console import warnings_as_lines
 from mm.errors import InputError
 from mm.files import check_free
 
@@ -268,12 +268,11 @@ def run(args: argparse.Namespace) -> None:
         "seconds": seconds,
     }
     sheet = args.out / f"{args.measurement}.json"
-    with refusals_as_lines(args.out):
-        # An earlier run's table must not stand beside these settings, should this run be stopped here.
-        sheet.with_suffix(".csv").unlink(missing_ok=True)
-        sheet.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        with warnings_as_lines():
-            files = [*measurement.write(args.out, found), sheet.name]
+    # An earlier run's table must not stand beside these settings, should this run be stopped here.
+    sheet.with_suffix(".csv").unlink(missing_ok=True)
+    sheet.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    with warnings_as_lines():
+        files = [*measurement.write(args.out, found), sheet.name]
     for table in measurement.tables(found):
         print_table(console, table)
     lines = list(measurement.notes(found))
@@ -345,5 +344,4 @@ def _number(option: str, text: str) -> float:
 def _prepare_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file; name a folder")
-    with refusals_as_lines(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mm import plugins
 from mm._version import __version__
-from mm.cli.console import refusals_as_lines, warnings_as_lines
+from mm.cli.console import warnings_as_lines
 from mm.cli.contact_sheet import (
     LABEL_LETTERS,
     SHEET,
@@ -163,8 +163,7 @@ def run(args: argparse.Namespace) -> None:
                 if len(rows) < SHEET_ROWS:
                     rows.append(row)
                 progress.advance(steps)
-        with refusals_as_lines(args.out):
-            write_png(args.out / SHEET, sheet(rows, COLUMNS if args.clip else _COLUMNS))
+        write_png(args.out / SHEET, sheet(rows, COLUMNS if args.clip else _COLUMNS))
     shown = f"the first {len(rows)}" if len(rows) < args.count else "all"
     console.print(
         f"{args.count} {kind} of {width}×{height} px in {args.out}; {shown} on {args.out / SHEET}",
@@ -265,20 +264,18 @@ def _write_triplets(
         for place, truth in enumerate(ground_truth(synthesizer, batch)):
             sample = {name: frames[name][place].cpu() for name in TRIPLET + PERTURBED}
             facts = facts_of(args, batch, place)
-            with refusals_as_lines(args.out):
-                _write(args.out, facts, sample, truth, args.perturbed)
+            _write(args.out, facts, sample, truth, args.perturbed)
             yield _sheet_row(facts, sample, truth)
 
 
 def prepare_folder(folder: Path) -> None:
     """Make the folder, and remove what an earlier run left in it."""
-    with refusals_as_lines(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        there = list(folder.iterdir())
-        # All of them: those of a longer run would be taken for this one's.
-        for file in there:
-            if file.is_file() and OWN_FILES.fullmatch(file.name):
-                file.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    there = list(folder.iterdir())
+    # All of them: those of a longer run would be taken for this one's.
+    for file in there:
+        if file.is_file() and OWN_FILES.fullmatch(file.name):
+            file.unlink()
 
 
 def _write(

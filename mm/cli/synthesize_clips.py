@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mm.cli.console import refusals_as_lines
 from mm.cli.contact_sheet import LABEL_LETTERS, Pixels, directions, eight_bit, sheet_row
 from mm.cli.synthesize import CRF, FPS, FRAMES, facts_of, layers_of, readable_json, write_png
 from mm.errors import InputError
@@ -91,8 +90,7 @@ def write_clips(
             "codec": codec,
         }
         layers = _layers(synthesizer, batch, clip)
-        with refusals_as_lines(args.out):
-            _write(args.out, facts, clip, layers)
+        _write(args.out, facts, clip, layers)
         yield _row(facts, clip, layers)
 
 

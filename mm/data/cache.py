@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 
 from mm.errors import InputError
+from mm.runtime import machine_memory
 
 # A bank's row for each of its images: where it begins, counted from 1 (0: not here), and its shape.
 _COLUMNS = 4
 
 
 def half_of_memory() -> int:
-    """Return half of the machine's memory in bytes, shared among its ranks; 2 GiB where it is not known."""
-    if not hasattr(os, "sysconf"):  # pragma: no cover - Windows
-        return 2**31
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return whole // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    """Return half of the memory in bytes, shared among the machine's ranks; 2 GiB where it is not known."""
+    return (machine_memory() or 2**32) // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 class ImageCache:

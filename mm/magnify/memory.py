@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from pathlib import Path
 
 import torch
 
 from mm.errors import InputError
 from mm.magnify.framing import Framing
 from mm.methods.base import Magnifier
+from mm.runtime import machine_memory
 from mm.temporal import Band
-
-
-def machine_memory(
-    cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> int | None:
-    """Return the bytes of memory that this process may have: the machine's, or its container's if fewer.
-
-    Args:
-        cgroups: where the control groups are mounted, version 2 or 1.
-        own: the file that names this process's groups.
-
-    Returns:
-        None where the system does not say.
-    """
-    limits: list[int] = []
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for line in own.read_text().splitlines() if own.exists() else ():
-        _, controllers, group = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        root, name = (cgroups / "memory", "memory.limit_in_bytes") if controllers else (cgroups, "memory.max")
-        # Inside a container the group is often the host's, which is not there: the root is then its own.
-        parts = [part for part in group.split("/") if part not in ("", "..")]
-        for depth in range(len(parts) + 1):
-            file = root.joinpath(*parts[:depth], name)
-            text = file.read_text().strip() if file.exists() else "max"
-            limits += [int(text)] if text.isdecimal() else []
-    return min(limits, default=None)
 
 
 def check_frames(frames: int, width: int, height: int, bytes_a_pixel: int) -> None:
