@@ -20,20 +20,23 @@ class Registry:
     """A mapping from short names to classes or functions of one kind.
 
     Args:
-        kind: what the entries are, in the singular, as error messages call it ("motion generator").
-        home: the module that enters what is built in, imported when the registry is first looked at.
+        kind: the entries in the singular, as messages call them ("motion generator").
+        home: the module that registers the built-in entries, imported at the first look-up.
+
+    Attributes:
+        entries: name -> class or function, without those of a ``home`` that is not imported yet.
     """
 
     def __init__(self, kind: str, home: str | None = None) -> None:
         self.kind = kind
         self._home = home
-        self._entries: dict[str, Any] = {}
+        self.entries: dict[str, Any] = {}
 
     def _known(self) -> dict[str, Any]:
         home, self._home = self._home, None
         if home is not None:
             importlib.import_module(home)
-        return self._entries
+        return self.entries
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that enters its class or function under ``name``.
@@ -42,14 +45,14 @@ class Registry:
         """
 
         def enter(entry: T) -> T:
-            known = self._entries.get(name)
+            known = self.entries.get(name)
             if known is not None and known is not entry:
                 warnings.warn(
                     f"{self.kind} {name!r} from {getattr(known, '__module__', known)} is replaced by the one "
                     f"from {getattr(entry, '__module__', entry)}",
                     stacklevel=2,
                 )
-            self._entries[name] = entry
+            self.entries[name] = entry
             return entry
 
         return enter
@@ -61,11 +64,11 @@ class Registry:
             InputError: if there is none; the message lists the names and the closest match.
         """
         if name not in self._known():
-            hint = did_you_mean(name, self._entries)
+            hint = did_you_mean(name, self.entries)
             names = ", ".join(sorted(self)) or "none"
             way = "" if hint else "; one that a plug-in registers needs --plugins FILE"
             raise InputError(f"no {self.kind} is called {name!r}{hint} (known: {names}){way}")
-        return self._entries[name]
+        return self.entries[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._known()

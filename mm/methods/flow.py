@@ -13,14 +13,14 @@ from torch import Tensor
 
 from mm.errors import InputError
 from mm.methods.codes import from_int16, to_int16
-from mm.methods.lagrangian import registration as cameras
+from mm.methods.lagrangian.cells import at, cells_of, centres
 from mm.methods.lagrangian.compositing import Backdrop, Moved, compose
 from mm.methods.lagrangian.fields import LayerField
 from mm.methods.lagrangian.flows import FlowFunction, as_bytes, find_flow, run_flow
-from mm.methods.lagrangian.grid import at, cells_of, centres
 from mm.methods.lagrangian.layers import MOMENTS, cell_layers, pixel_layers, share_of_cells, soft
 from mm.methods.lagrangian.refinement import Slopes, explained, measure, slopes
-from mm.methods.lagrangian.scene import Registration, check_registration, learn
+from mm.methods.lagrangian.scene import Model, Registration, camera_motion, check_registration, learn
+from mm.methods.lagrangian.scene import apply as apply_camera
 from mm.methods.lagrangian.trajectories import choose_points, unexplained
 from mm.methods.linear import luminance
 from mm.methods.stream import FrameStream, Mode
@@ -48,7 +48,7 @@ class _Pending(NamedTuple):
 class _Plan(NamedTuple):
     """What is moved, and how it is told."""
 
-    camera: cameras.Model | None
+    camera: Model | None
     guides: np.ndarray
     masks: tuple[Tensor, ...]
     fields: tuple[LayerField, ...]
@@ -276,7 +276,7 @@ class FlowMagnifier(FrameStream):
             return None
         assert self._tensor is not None
         points, moved, tensor = self._at_cells(plan.guides, motion[None])
-        return cameras.camera_motion(points, points + moved[0], tensor, plan.camera)
+        return camera_motion(points, points + moved[0], tensor, plan.camera)
 
     def _at_cells(self, cells: np.ndarray, motions: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Places (n, 2), displacements (T, n, 2) and structure tensors (n, 3) of some cells."""
@@ -289,7 +289,7 @@ class FlowMagnifier(FrameStream):
 
     def _registered(self, motion: Tensor, camera: np.ndarray) -> Tensor:
         places = self._centres(motion)
-        back = cameras.apply(np.linalg.inv(camera), (places + motion).permute(1, 2, 0).cpu().double().numpy())
+        back = apply_camera(np.linalg.inv(camera), (places + motion).permute(1, 2, 0).cpu().double().numpy())
         return torch.from_numpy(back).permute(2, 0, 1).to(motion) - places
 
     def _centres(self, like: Tensor) -> Tensor:
@@ -317,7 +317,7 @@ class FlowMagnifier(FrameStream):
             left = []
             for motion in motions:
                 places, there, weight = self._at_cells(guides, motion[None])
-                camera = cameras.camera_motion(places, places + there[0], weight, scene.camera)
+                camera = camera_motion(places, places + there[0], weight, scene.camera)
                 left.append(self._registered(motion, camera))
             followed = torch.stack(left)
         else:
@@ -366,7 +366,7 @@ class FlowMagnifier(FrameStream):
         self,
         label: Tensor,
         chosen: list[int],
-        camera: cameras.Model | None,
+        camera: Model | None,
         guides: np.ndarray,
         words: str,
     ) -> _Plan:
@@ -416,7 +416,7 @@ class FlowMagnifier(FrameStream):
         places = self._centres(left)
 
         def seen(motion: Tensor) -> Tensor:
-            there = cameras.apply(camera, (places + motion).permute(1, 2, 0).cpu().double().numpy())
+            there = apply_camera(camera, (places + motion).permute(1, 2, 0).cpu().double().numpy())
             return torch.from_numpy(there).permute(2, 0, 1).to(left) - places
 
         return Moved(seen(left), seen(then))
@@ -456,9 +456,7 @@ def _checked_layers(layers: str | int | tuple[float, float]) -> Layers | int | t
     )
 
 
-def _words(
-    camera: cameras.Model | None, strength: tuple[float, ...], background: bool, chosen: list[int]
-) -> str:
+def _words(camera: Model | None, strength: tuple[float, ...], background: bool, chosen: list[int]) -> str:
     """What was found, for the user."""
     found = ", ".join(f"{number}: {px:.2g} px" for number, px in enumerate(strength) if number)
     scene = "a background" if background else "no background"

@@ -16,8 +16,8 @@ from mm.errors import InputError
 from mm.methods.affine import Spline, apply, compose, grid, identity, inverse, shifted
 from mm.methods.base import Magnifier
 from mm.methods.codes import from_int16, to_int16
-from mm.methods.compositing import check_mask, feathered, read_mask, rectangle
 from mm.methods.linear import luminance
+from mm.methods.masks import check_mask, feathered, read_mask, rectangle
 from mm.methods.parameters import Precision, make
 from mm.methods.signal import SignalBand
 from mm.methods.stabilisation import AffineStabiliser

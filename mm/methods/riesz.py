@@ -15,7 +15,7 @@ from mm.methods.eulerian import EulerianMagnifier, Parts
 from mm.methods.linear import luminance
 from mm.methods.phase_shift import Channels, check_phase_shift
 from mm.methods.pyramids import laplacian
-from mm.methods.pyramids.riesz import RieszPyramid, check_scales, check_size
+from mm.methods.pyramids.monogenic import RieszPyramid, check_scales, check_size
 from mm.methods.stream import Mode
 from mm.registry import methods
 from mm.temporal import Band
@@ -61,7 +61,7 @@ class RieszMagnifier(EulerianMagnifier):
     Args:
         factor, mode, band, batch, device: see :class:`mm.methods.eulerian.EulerianMagnifier`.
         scales: levels of the pyramid; None for as many as the frames allow, see
-            :meth:`mm.methods.pyramids.riesz.RieszPyramid.deepest`.
+            :meth:`mm.methods.pyramids.monogenic.RieszPyramid.deepest`.
         smoothing: standard deviation, in samples of each level (1 px, 2 px, 4 px, …), of the
             amplitude-weighted Gaussian blur of the phase (section 4), which lessens noise; 0 for none.
         limit: largest magnified turn, radians: what would turn farther is held there. None: no limit.

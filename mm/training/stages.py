@@ -41,7 +41,7 @@ class Stages(Profiler):
     Attributes:
         step: mean seconds of an undisturbed step.
         seconds: stage -> mean seconds; on a GPU the host waits for the device at the end of each stage.
-        counts: stage -> ``launches``, ``bytes`` and ``flops`` of one step, see :class:`Counter`.
+        counts: stage -> ``launches``, ``bytes`` and ``flops`` of one step, see :class:`OperatorCounter`.
         begun: number of steps begun.
         device: awaited at the ends of timed intervals.
     """
@@ -55,7 +55,7 @@ class Stages(Profiler):
         self.counts = {stage: {"launches": 0, "bytes": 0, "flops": 0} for stage in STAGES}
         self._actions: list[str] = []
         self._timing, self._since = False, 0.0
-        self._counter = Counter(lambda: self.counts[self._present])
+        self._counter = OperatorCounter(lambda: self.counts[self._present])
 
     @property
     def trainer_steps(self) -> int:
@@ -109,7 +109,7 @@ class Stages(Profiler):
         return self._clock()
 
 
-class Counter(TorchDispatchMode):
+class OperatorCounter(TorchDispatchMode):
     """A count of the operators that reach PyTorch's dispatcher, on any device.
 
     A launch is an operator that touches memory: neither a view nor an allocation. Its bytes are those of the

@@ -214,8 +214,8 @@ class Refuses(Warns):
 
 @pytest.fixture
 def more_methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(methods._entries, "refuses", Refuses)
-    monkeypatch.setitem(methods._entries, "warns", Warns)
+    monkeypatch.setitem(methods.entries, "refuses", Refuses)
+    monkeypatch.setitem(methods.entries, "warns", Warns)
 
 
 @pytest.mark.usefixtures("more_methods")

@@ -193,7 +193,7 @@ def test_a_plugins_motion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         given = ("--plugins", str(plugin), "--motion", "sideways", "--subset", "background", "--count", "2")
         assert synthesize(out, *given) == 0
     finally:
-        motion_generators._entries.pop("sideways", None)
+        motion_generators.entries.pop("sideways", None)
     for number in range(2):
         layer = record(out, number)["layers"][0]
         assert layer["motion"] == "sideways"

@@ -62,7 +62,7 @@ def pairs() -> Pair:
 
 
 def test_a_registered_method_is_run_on_the_two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(methods._entries, "late", Late)
+    monkeypatch.setitem(methods.entries, "late", Late)
     base, late = candidates(["late"], CPU)
     pair = pairs()
     assert torch.equal(base.magnify(pair), pair.b)
@@ -122,8 +122,8 @@ def test_on_a_clip_the_motion_is_magnified_by_what_the_filter_passes(
 
 
 def test_which_methods_are_measured_on_clips(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    monkeypatch.setitem(methods._entries, "late", Late)
-    monkeypatch.setitem(methods._entries, "modal", Modal)
+    monkeypatch.setitem(methods.entries, "late", Late)
+    monkeypatch.setitem(methods.entries, "modal", Modal)
     names = [f"mine={weights}", "late", "modal", "phase"]
     base, mine, late, modal, phase = candidates(names, CPU, clips=True)
     assert isinstance(mine, Network)
@@ -163,14 +163,14 @@ def test_in_temporal_mode_the_network_is_measured_on_a_clip_too(
     whole = torch.cat([streamed.push(clip), streamed.flush()])
     torch.testing.assert_close(mine.middle(iter(clip), 7.0), whole[MIDDLE], atol=1e-5, rtol=1e-4)
 
-    monkeypatch.setitem(methods._entries, "late", Late)
+    monkeypatch.setitem(methods.entries, "late", Late)
     with pytest.raises(InputError, match=r"the method 'late' has no temporal mode .* leave it out"):
         candidates(["late"], CPU, temporal=True)
 
 
 def test_methods_that_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(methods._entries, "layered", LayeredMagnifier)
-    monkeypatch.setitem(methods._entries, "demanding", Demanding)
+    monkeypatch.setitem(methods.entries, "layered", LayeredMagnifier)
+    monkeypatch.setitem(methods.entries, "demanding", Demanding)
     for clips, how in ((True, "on a clip"), (False, "against a reference frame")):
         message = f"'layered' cannot be measured {how}, .* the layered method needs a region .*; leave it out"
         with pytest.raises(InputError, match=message):
@@ -184,7 +184,7 @@ def test_methods_that_cannot_be_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_method_that_does_not_keep_the_clips_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(methods._entries, "greedy", Greedy)
+    monkeypatch.setitem(methods.entries, "greedy", Greedy)
     with pytest.raises(InputError, match="'greedy' gave 1 frames for a clip of 2"):
         candidates(["greedy"], CPU)[1].magnify(pairs())
     made = Filtered("greedy", lambda factor, mode, band: Greedy(factor=factor), CPU)

@@ -65,7 +65,7 @@ class Late(Magnifier):
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> type[Late]:
     Late.made = []
-    monkeypatch.setitem(methods._entries, "late", Late)
+    monkeypatch.setitem(methods.entries, "late", Late)
     return Late
 
 
@@ -330,7 +330,7 @@ def test_a_method_that_breaks_the_contract_is_refused(
         def flush(self) -> Tensor:
             return torch.empty(0, 3, 0, 0)
 
-    monkeypatch.setitem(methods._entries, "faulty", Faulty)
+    monkeypatch.setitem(methods.entries, "faulty", Faulty)
     if cut:
         source = tmp_path / "cut.mkv"
         write_clip(source, torch.cat([shot(1, 20), shot(2, 20)]), lossless=True)
@@ -601,7 +601,7 @@ class TestParameters:
                 made.append({"size": size, "fast": fast})
 
         Late.made = []
-        monkeypatch.setitem(methods._entries, "with-options", WithOptions)
+        monkeypatch.setitem(methods.entries, "with-options", WithOptions)
         for options in ({"size": "5", "fast": "yes"}, {"size": 5, "fast": True}):
             magnify(source, tmp_path / "out.mp4", method="with-options", options=options)
             assert made[-1] == {"size": 5, "fast": True}

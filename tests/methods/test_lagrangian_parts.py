@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from mm.methods.lagrangian.cells import at, centres, pixels, to_cells, to_pixels
 from mm.methods.lagrangian.compositing import mirrored
-from mm.methods.lagrangian.grid import at, centres, pixels, to_cells, to_pixels
 from mm.methods.lagrangian.refinement import measure, slopes
-from mm.methods.lagrangian.registration import apply, camera_motion
 from mm.methods.lagrangian.sampling import coefficients, inverse, sample
+from mm.methods.lagrangian.scene import apply, camera_motion
 from mm.methods.lagrangian.trajectories import cluster
 
 

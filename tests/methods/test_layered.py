@@ -19,8 +19,8 @@ from mm.errors import InputError
 from mm.magnify.framing import Framing
 from mm.methods import Magnifier, PhaseMagnifier
 from mm.methods.affine import apply, grid, inverse
-from mm.methods.compositing import feathered, rectangle
 from mm.methods.layered import LayeredMagnifier
+from mm.methods.masks import feathered, rectangle
 from mm.motion.registration import measure_displacement
 from mm.networks import MagnificationNetwork, NetworkConfig
 from mm.registry import methods

@@ -62,7 +62,7 @@ class Plugin:
 
 @pytest.fixture(autouse=True)
 def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(methods._entries, "plugin", Plugin)
+    monkeypatch.setitem(methods.entries, "plugin", Plugin)
 
 
 BOX = {"box": "1,2,3,4"}
@@ -158,7 +158,7 @@ def test_wrong_names(given: dict[str, str], says: str) -> None:
 def test_a_method_without_options_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def bare(factor: float) -> None: ...
 
-    monkeypatch.setitem(methods._entries, "bare", bare)
+    monkeypatch.setitem(methods.entries, "bare", bare)
     with pytest.raises(InputError, match=r"the bare method has no option 'orientations' \(it has none\)"):
         convert("bare", {"orientations": 8})
 
@@ -176,7 +176,7 @@ def test_an_unknown_method() -> None:
 def test_a_method_that_takes_anything_is_given_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def anything(factor: float, count: int = 1, **rest: Any) -> None: ...
 
-    monkeypatch.setitem(methods._entries, "anything", anything)
+    monkeypatch.setitem(methods.entries, "anything", anything)
     assert convert("anything", {"count": "2", "other": "x"}) == {"count": 2, "other": "x"}
     assert list(options_of("anything")) == ["count"]
 
@@ -184,7 +184,7 @@ def test_a_method_that_takes_anything_is_given_it(monkeypatch: pytest.MonkeyPatc
 def test_a_hint_that_only_a_type_checker_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(factor: float, share: Rational | None = None, count: int = 1) -> None: ...
 
-    monkeypatch.setitem(methods._entries, "unknown", unknown)
+    monkeypatch.setitem(methods.entries, "unknown", unknown)
     assert convert("unknown", {"share": "1/2", "count": "2"}) == {"share": "1/2", "count": 2}
 
 
@@ -220,7 +220,7 @@ def test_references_in_a_ring_end(monkeypatch: pytest.MonkeyPatch) -> None:
         """
 
     monkeypatch.setattr("mm.methods.parameters.ring", ring, raising=False)
-    monkeypatch.setitem(methods._entries, "ring", ring)
+    monkeypatch.setitem(methods.entries, "ring", ring)
     assert options_of("ring")["orientations"].help == "see mm.methods.parameters.ring."
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mm.errors import InputError
-from mm.methods.pyramids.riesz import LOWPASS, RieszPyramid, expand, reduce, riesz
+from mm.methods.pyramids.monogenic import LOWPASS, RieszPyramid, expand, reduce, riesz
 
 
 def noise(*shape: int) -> Tensor:

@@ -22,7 +22,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = {each.kind: {name: each.get(name) for name in each} for each in plugins.REGISTRIES}
     yield
     for registry in plugins.REGISTRIES:
-        registry._entries = before[registry.kind]
+        registry.entries = before[registry.kind]
     for name in [name for name in sys.modules if name.startswith(f"{plugins.__name__}.")]:
         del sys.modules[name]
 

@@ -297,7 +297,7 @@ def breathing() -> Iterator[None]:
     """The user's generator in the registry, as importing a plug-in would put it there."""
     motion_generators.register("breathing")(Breathing)
     yield
-    del motion_generators._entries["breathing"]
+    del motion_generators.entries["breathing"]
 
 
 @pytest.mark.usefixtures("breathing")
@@ -377,7 +377,7 @@ def test_what_a_users_class_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     lacks = "Half has no is_translation, no displacement; it needs"
     with pytest.raises(InputError, match=lacks):
         Synthesizer(32, 40, motion=Half())  # type: ignore[arg-type]
-    monkeypatch.setitem(motion_generators._entries, "half", Half)
+    monkeypatch.setitem(motion_generators.entries, "half", Half)
     with pytest.raises(InputError, match=lacks):
         Mixture({"half": 1.0})
 
@@ -425,7 +425,7 @@ def test_a_generator_that_does_otherwise_is_refused(generator: type[Translation]
 
 
 def test_a_mixture_says_which_generator_needs_more_than_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(motion_generators._entries, "wide", Wide)
+    monkeypatch.setitem(motion_generators.entries, "wide", Wide)
     with pytest.raises(InputError, match=r"'wide' cannot be made by its name alone \(missing .*'width'\)"):
         Mixture({"wide": 1.0, "translation": 1.0})
     assert len(Mixture({"wide": 1.0, "translation": 1.0}, {"wide": Wide(3.0)}).members) == 2

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mm.training import MagnificationModule, WarmupCosine
-from mm.training.stages import STAGES, Counter, Stages
+from mm.training.stages import STAGES, OperatorCounter, Stages
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*GPU available.*")
 
@@ -121,7 +121,7 @@ def test_the_counts_of_products_sums_and_views() -> None:
 
     def spent(function) -> tuple[int, int, int]:
         counts.update(launches=0, bytes=0, flops=0)
-        with Counter(lambda: counts):
+        with OperatorCounter(lambda: counts):
             function()
         return counts["launches"], counts["bytes"], counts["flops"]
 

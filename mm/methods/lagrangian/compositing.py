@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mm.methods.lagrangian.grid import CELL, at, centres, pixels, to_pixels
+from mm.methods.lagrangian.cells import CELL, at, centres, pixels, to_pixels
 from mm.methods.lagrangian.sampling import coefficients, inverse, sample
 
 # px; a motion below this is none.

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mm.methods.lagrangian.cells import CELL, pixels, to_cells, to_pixels
 from mm.methods.lagrangian.fields import LayerField
-from mm.methods.lagrangian.grid import CELL, pixels, to_cells, to_pixels
 from mm.methods.lagrangian.sampling import coefficients, sample
 
 # Cells; the deviation of the Gaussian over which cells agree on their layer, then wider ones for flat places.

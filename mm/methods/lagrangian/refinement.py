@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mm.methods.lagrangian.grid import CELL, to_pixels
+from mm.methods.lagrangian.cells import CELL, to_pixels
 
 WINDOW = 4.0  # px, standard deviation of the Gaussian windows
 _SMOOTHING = 1.5  # px, of the Gaussian on both frames: seven points know the slopes of what is left

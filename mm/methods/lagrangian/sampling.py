@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mm.methods.lagrangian.grid import CELL, at, centres
+from mm.methods.lagrangian.cells import CELL, at, centres
 
 # The spline's samples 1/6, 4/6, 1/6 are undone by a filter that falls by this with every px (Unser 1999).
 _POLE = math.sqrt(3) - 2
@@ -84,7 +84,7 @@ def inverse(field: Tensor, *, steps: int = 6) -> Tensor:
     not, the picture folds and one of the points is taken.
 
     Args:
-        field: (2, h, w) px on the grid of cells, see :mod:`grid`.
+        field: (2, h, w) px on the grid of cells, see :mod:`cells`.
         steps: of the iteration.
 
     Returns:
