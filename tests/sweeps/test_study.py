@@ -171,6 +171,11 @@ def test_the_end_of_the_sweep_is_the_end_of_its_runs(
         assert study._claim(0) is None
         for name in ("0/pid", "1/pid", "1/child"):
             os.kill(int((tmp_path / "out" / f"trial-000{name}").read_text()), signal.SIGKILL)
+        for trial in range(2):
+            while (lock := study._claim(trial)) is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert lock is not None
+            lock.close()
     else:
         assert (roots[0] / "output.txt").read_text() == "saved\n"
     child = Path(f"/proc/{(roots[1] / 'child').read_text().strip()}/stat")
