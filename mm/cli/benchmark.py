@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,7 +155,7 @@ def _stages(stages: Stages, card: str | None, precision: str) -> dict[str, dict[
     return found
 
 
-def roofline(counts: dict[str, float], card: str, sixteen_bits: bool) -> float:
+def roofline(counts: Mapping[str, float], card: str, sixteen_bits: bool) -> float:
     """Return the least seconds of a stage on a card: the slowest of its memory, arithmetic and launches.
 
     Source: Williams et al. 2009, *Roofline*. Kernels are not fused, and reach 75 % of the data sheet's peaks.
