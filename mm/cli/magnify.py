@@ -82,6 +82,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_PRESET,
         help=f"speed of H.264's encoder, slower ones make smaller files (default: {DEFAULT_PRESET})",
     )
+    out.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep finished parts beside OUT until it is complete, and go on from those of a stopped render; "
+        "with --out-dir, clips whose output is there are left",
+    )
     out.add_argument("--quiet", action="store_true", help="no progress and no summary")
 
 
@@ -123,6 +129,8 @@ def _jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
         jobs = [(args.input[0], args.input[1])]
     else:
         jobs = [(source, args.out_dir / _named(source, args.lossless)) for source in args.input]
+        if args.resume and not args.overwrite:
+            jobs = [(source, target) for source, target in jobs if not target.exists()]
     by_target: dict[Path, Path] = {}
     for source, target in jobs:
         if target in by_target:
@@ -156,6 +164,7 @@ def _magnify(args: argparse.Namespace, source: Path, target: Path) -> None:
         x264_preset=args.x264_preset,
         depth=args.depth,
         batch=args.batch,
+        resume=args.resume,
         progress=not args.quiet,
         on_start=None if args.quiet or reveals is None else lambda found: _announce(found, reveals),
         **settings(args),

@@ -7,10 +7,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from mm._version import __version__
 from mm.errors import InputError
 from mm.magnify.framing import Framing
 from mm.magnify.memory import check_frame, check_memory, fitting_batch, frame_fits
@@ -18,6 +21,7 @@ from mm.magnify.monitor import MotionMonitor
 from mm.magnify.pipeline import Pipeline
 from mm.magnify.presets import settle
 from mm.magnify.progress import Counter, Progressed
+from mm.magnify.resume import keeping, source_state
 from mm.magnify.settings import Settings
 from mm.magnify.shots import Shots
 from mm.magnify.steady import SteadyClip
@@ -108,6 +112,7 @@ def magnify(
     depth: int | None = None,
     batch: int | None = None,
     cuts: bool = True,
+    resume: bool = False,
     progress: bool | Progressed = False,
     on_start: Callable[[Settings], None] | None = None,
 ) -> ClipReport:
@@ -153,6 +158,8 @@ def magnify(
         depth: bits of a sample of images that keep fewer than 16 bits in 16.
         batch: frames to work on at once; chosen by their size if None.
         cuts: look for cuts; False takes the whole clip for one shot.
+        resume: keep finished parts in a hidden folder beside the target until it is complete, and go on from
+            those of a render that was stopped. It takes several times the space of the target.
         progress: show a progress bar, or lines where the output is no terminal; or a function to call, see
             :data:`mm.magnify.progress.Progressed`. An error that it raises ends the work.
         on_start: called with what was settled on, when all is checked and before the first frame.
@@ -229,15 +236,33 @@ def magnify(
             audio=clip.audio(),
             x264_preset=x264_preset,
         )
+        kept: contextlib.AbstractContextManager[Any] = contextlib.nullcontext(made)
+        if resume:
+            state = {"source": source_state(source), "settings": replace(settings, given=frozenset())}
+            state |= {"rate": rate, "framing": replace(framing, mask=None), "start": start, "end": end}
+            state |= {"steady": [stabilize, still], "depth": depth, "cuts": cuts, "batch": size}
+            state |= {"method": magnifier.describe(), "version": [__version__, torch.__version__]}
+            if weights is not None and Path(weights).is_file():
+                state["weights"] = source_state(Path(weights))
+            kept = keeping(made, target, state)
         with (
             made as writer,
-            behind(writer.write) as write,
+            kept as taken,
+            behind(taken.write) as write,
             Counter(frames, source.name, progress) as done,
         ):
             evenly = band is not None
             steady = clip if stabilize is None else SteadyClip(clip, stabilize, still)
             pipeline = Pipeline(
-                steady, magnifier, framing, size, evenly=evenly, watch=watch, shots=shots, done=done
+                steady,
+                magnifier,
+                framing,
+                size,
+                evenly=evenly,
+                watch=watch,
+                shots=shots,
+                done=done,
+                ready=taken.ready if resume else 0,
             )
             with contextlib.closing(iter(pipeline)) as finished:
                 for output, pts in finished:

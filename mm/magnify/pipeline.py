@@ -42,6 +42,7 @@ class Pipeline:
         watch: sees what the method multiplies; None for a method without a limit.
         shots: counts shots; None takes the whole clip for one.
         done: counts frames.
+        ready: how many of the first frames are known already, so that the method may leave them out.
 
     Raises:
         InputError: while iterating, for the method's refusal of the clip's first shot, or of all; for frames
@@ -60,12 +61,14 @@ class Pipeline:
         watch: MotionMonitor | None,
         shots: Shots | None,
         done: Counter,
+        ready: int = 0,
     ) -> None:
         self._clip, self._magnifier, self._framing, self._batch = clip, magnifier, framing, batch
         self._watch, self._shots, self._done = watch, shots, done
         self._even = EvenSpacing(clip.info) if evenly else None
         self._waiting = _Waiting(keep_frames=framing.needs_input)
         self._refused = False
+        self._left_out = ready
 
     def __iter__(self) -> Generator[_Finished]:
         # Closed before the clip is, whatever happens: another thread reads from it.
@@ -97,6 +100,7 @@ class Pipeline:
         output = seen = self._framing.cut(scaled)
         self._waiting.put(scaled, pts)
         if not self._refused:
+            self._magnifier.unneeded = self._left_out
             try:
                 output = self._magnifier.push(seen)
             except InputError as error:
@@ -118,6 +122,7 @@ class Pipeline:
         self._end_watch()
 
     def _rest(self) -> Iterator[Tensor]:
+        self._magnifier.unneeded = self._left_out
         try:
             yield from self._magnifier.flush_parts()
         except InputError as error:
@@ -167,6 +172,7 @@ class Pipeline:
         self._check(output)
         for part in output.split(self._batch) if len(output) else ():
             originals, pts = self._waiting.take(len(part))
+            self._left_out = max(0, self._left_out - len(part))
             part = part.detach().to("cpu", torch.float32)
             if self._clip.info.grey:
                 part = part.mean(1, keepdim=True).expand(-1, 3, -1, -1)

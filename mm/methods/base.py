@@ -34,6 +34,8 @@ class Magnifier(ABC):
     batch: int = 1
     trained_reach: float | None = None
     own_filter: ClassVar[bool] = False
+    #: how many of the next frames nobody will look at: a method may return anything for them, and save work
+    unneeded: int = 0
 
     @abstractmethod
     def push(self, frames: Tensor) -> Tensor:

@@ -166,6 +166,10 @@ class LearnedMagnifier(FrameStream):
 
     def _decode(self, texture: Tensor, reference: Tensor, shape: Tensor) -> Tensor:
         assert self._size is not None
+        if self.unneeded >= len(texture):
+            self.unneeded -= len(texture)
+            return torch.zeros(len(texture), 3, *self._size, device=self._home)
+        self.unneeded = 0
         with exact_arithmetic(self.device):
             manipulated = self.network.manipulate(reference, shape, self.factor)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):

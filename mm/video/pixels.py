@@ -189,13 +189,17 @@ def rgb_to_frames(rgb: Tensor, pixel_format: str, colour: Colour) -> list[VideoF
         for number, frame in enumerate(frames):
             for index, plane in enumerate(planes):
                 _write_plane(frame, index, plane[number], depth)
-    is_rgb = pixel_format == "bgr0" or pixel_format.startswith("gbrp")
-    for frame in frames:
-        frame.colorspace = RGB if is_rgb else colour.matrix
-        frame.color_range = _FULL if is_rgb else _range(colour)
-        frame.color_primaries = colour.primaries
-        frame.color_trc = colour.transfer
-    return frames
+    return [marked(frame, colour) for frame in frames]
+
+
+def marked(frame: VideoFrame, colour: Colour) -> VideoFrame:
+    """Return a frame for an encoder with its colours' tags."""
+    is_rgb = frame.format.is_rgb
+    frame.colorspace = RGB if is_rgb else colour.matrix
+    frame.color_range = _FULL if is_rgb else _range(colour)
+    frame.color_primaries = colour.primaries
+    frame.color_trc = colour.transfer
+    return frame
 
 
 def _range(colour: Colour) -> int:

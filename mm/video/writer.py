@@ -18,6 +18,7 @@ from typing import Any, Self
 import av
 import cv2
 import torch.nn.functional as F
+from av import VideoFrame
 from torch import Tensor
 
 from mm.errors import ClipWarning, InputError
@@ -26,7 +27,7 @@ from mm.video.audio import AudioCopy
 from mm.video.colour import BT709, RGB, SRGB_TRANSFER, Colour
 from mm.video.containers import X264_PRESETS, Palette, container_of, encoder_options, holds
 from mm.video.info import ClipInfo
-from mm.video.pixels import rgb_to_frames
+from mm.video.pixels import marked, rgb_to_frames
 
 # Constant rate factor of H.264. 18 is called visually transparent; magnified motion is looked at closely.
 DEFAULT_CRF = 14
@@ -171,12 +172,29 @@ class VideoWriter:
         if pts is None:
             begin = 0 if self._first_pts is None else self._last_pts + self._step
             pts = tuple(begin + self._step * number for number in range(len(frames)))
+        self.encode(self.codes(frames), pts)
+
+    @property
+    def pixel_format(self) -> str:
+        """FFmpeg's name of the format that the encoder takes."""
+        return self._pixel_format
+
+    def marked(self, frame: VideoFrame) -> VideoFrame:
+        """Return a frame in :attr:`pixel_format` with the tags of this file's colours."""
+        return marked(frame, self._colour)
+
+    def codes(self, frames: Tensor) -> list[VideoFrame]:
+        """Return (n, 3, H, W) R'G'B' in [0, 1] as the encoder takes them."""
         bottom, right = self.padding
         rgb = frames.detach().float()
         if bottom or right:
             rgb = F.pad(rgb, (0, right, 0, bottom), mode="replicate")
+        return rgb_to_frames(rgb, self._pixel_format, self._colour)
+
+    def encode(self, codes: list[VideoFrame], pts: tuple[int, ...]) -> None:
+        """Append frames of :meth:`codes`; see :meth:`write`."""
         with writing(self.path), _encoding(self.path, f"{self.size[1]}×{self.size[0]} px"):
-            for frame, tick in zip(rgb_to_frames(rgb, self._pixel_format, self._colour), pts, strict=True):
+            for frame, tick in zip(codes, pts, strict=True):
                 if self._first_pts is None:
                     self._first_pts = tick
                 self._last_pts = tick
