@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "methods": {"networks", "temporal", "video"},
     "magnify": {"methods", "motion", "networks", "temporal", "video"},
     "reports": {"magnify", "methods", "motion", "video", "temporal"},
+    "studio": {"magnify", "methods", "motion", "video"},
     "evaluation": {"data", "methods", "motion", "video", "synthesis", "networks", "temporal"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)

@@ -129,6 +129,7 @@ PUBLIC_COMMANDS = {
     "presets",
     "slice",
     "spectrum",
+    "studio",
     "sweep",
     "synthesize",
     "test",
