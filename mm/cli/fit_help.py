@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from textwrap import wrap
 
 from docstring_parser import parse
 
@@ -15,7 +16,10 @@ A later --config wins over an earlier one, and the options over both. Every key 
 --ckpt_path last|best|FILE   the checkpoint to resume from, or to score
 --seed_everything N          seed of the weights [0]
 --trainer.KEY VALUE          Lightning's Trainer: devices, precision, max_steps, default_root_dir (the run), …
---print_config               print the whole configuration and stop"""
+--print_config               print the whole configuration and stop
+
+mm {command} --config experiments/small.yaml --model.optimizer.lr 3e-4 --trainer.devices 4"""
+WIDTH = 100
 _MARKUP = re.compile(r":\w+:`~?(?:[\w.]*\.)?(\w+)`|`+")
 
 
@@ -33,5 +37,9 @@ def _options(part: type) -> Iterator[str]:
         name, text = option.arg_name, _MARKUP.sub(r"\1", " ".join((option.description or "").split()))
         if name in signature and name != "dirpath":
             default = signature[name].default
-            shown = f" [{default}]" if type(default) in (int, float, str) else ""
-            yield f"  {name:<22} {re.split(r'[.;:] ', text)[0].rstrip('.')}{shown}"
+            shown = f" [{str(default).lower()}]" if type(default) in (int, float, str, bool) else ""
+            # The first clause; without a bracket that the cut leaves open.
+            clause = re.sub(r" \([^)]*$", "", re.split(r"[.;:] ", text)[0].rstrip("."))
+            yield from wrap(
+                f"{name:<22} {clause}{shown}", WIDTH, initial_indent="  ", subsequent_indent=" " * 25
+            )
