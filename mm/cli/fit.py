@@ -8,6 +8,7 @@ A run has a folder, ``trainer.default_root_dir``::
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -33,6 +34,7 @@ from mm.cli.distributed import check_ranks
 from mm.cli.fit_help import page
 from mm.data import MagnificationDataModule
 from mm.errors import InputError, did_you_mean
+from mm.files import locked
 from mm.networks.weights import read_checkpoint
 from mm.plugins import load_plugins, take_option
 from mm.runtime import bf16_in_software
@@ -229,6 +231,19 @@ class MagnificationCLI(LightningCLI):
                 f"the run is in {self.trainer.default_root_dir}; mm export {best} mine.safetensors makes "
                 "weights of it, for mm magnify --weights"
             )
+
+    def fit(self, **options: Any) -> None:
+        """Train; the run's folder is this run's alone until it ends.
+
+        Raises:
+            InputError: for the folder of a run that is in progress.
+        """
+        root = self.trainer.default_root_dir
+        said = f"a run is in progress in {root}; give another --trainer.default_root_dir, or wait for its end"
+        # The other ranks are of the same run.
+        alone = self.trainer.is_global_zero and "://" not in root
+        with locked(Path(root), said) if alone else contextlib.nullcontext():
+            self.trainer.fit(**options)
 
     def validate(self, **options: Any) -> None:
         """Score the checkpoint on the validation sets and print a row a subset."""

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from mm._version import __version__
-from mm.errors import InputError
+from mm.errors import ClipWarning, InputError
 from mm.magnify.framing import Framing
 from mm.magnify.memory import check_frame, check_memory, fitting_batch, frame_fits
 from mm.magnify.monitor import MotionMonitor
@@ -30,6 +31,7 @@ from mm.motion.camera import Kind
 from mm.networks.base import check_factor
 from mm.runtime import choose_device
 from mm.temporal import Band
+from mm.temporal.uneven import grid_of
 from mm.video.grid import Region
 from mm.video.images import has_no_rate
 from mm.video.info import ClipInfo
@@ -201,7 +203,10 @@ def magnify(
     with open_clip(source, start=start, end=end, folder_rate=fps, depth=depth) as clip:
         check_output(target, lossless=lossless)
         framing = Framing.of(clip.info, scale, roi, side_by_side)
-        rate = float(clip.info.rate) if fps is None else fps
+        pace = 1.0 if fps is None else fps / float(clip.info.rate)
+        times = clip.times() if needs_rate else []
+        grid = grid_of(times, float(clip.info.rate), float(clip.info.time_base))
+        rate = float(clip.info.rate if fps is None else fps) if grid is None else grid.rate * pace
         settings = settings.at(rate, source)
         band = settings.band(rate)
         size = batch or fitting_batch(framing.seen, place)
@@ -214,15 +219,33 @@ def magnify(
         magnifier.see_through(framing)
         frames = _frames_within(clip.info, start, end)
         check_frame(magnifier, framing, place)
-        # A container's count may be off by one: then the filter itself counts.
-        if frames is not None and frames + 1 < magnifier.min_frames:
-            settings.check_length(frames, magnifier.min_frames, rate, source)
+        points = len(times) if grid is None else grid.points
+        # A packet may hold no frame, or two: near the limit the filter itself counts.
+        if 0 < points < magnifier.min_frames - 1:
+            settings.check_length(points, magnifier.min_frames, rate, source)
+            magnifier.check_length(points)
+        if grid is not None:
+            grid.check(source)
+            magnifier.keep_time(grid)
+            unseen = grid.slowest / 2 * pace
+            warnings.warn(
+                f"{source}: {grid.describe()}: motion is filtered at even times"
+                + (
+                    f"; where frames are rare, nothing above {unseen:.3g} Hz is seen"
+                    if band and unseen < band.high
+                    else ""
+                ),
+                ClipWarning,
+                stacklevel=2,
+            )
         if band is not None:
             check_memory(magnifier, framing, frames, band, place)
         shots = Shots(clip, magnifier.min_frames, band) if cuts else None
         watch = None
         if magnifier.trained_reach is not None:
-            watch = MotionMonitor(str(source), settings.factor, magnifier.trained_reach, settings.mode, band)
+            watch = MotionMonitor(
+                str(source), settings.factor, magnifier.trained_reach, settings.mode, band, grid
+            )
             magnifier.watch(watch.push)
         if on_start is not None:
             on_start(settings)
@@ -259,6 +282,7 @@ def magnify(
                 framing,
                 size,
                 evenly=evenly,
+                grid=grid,
                 watch=watch,
                 shots=shots,
                 done=done,

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mm.motion.blocks import BLOCK, MOST_BLOCKS, SMALLEST, SMOOTHING, BlockTracker, larger_block, without_rim
-from mm.temporal import Band, from_band
+from mm.temporal import Band, TemporalFilter, from_band
+from mm.temporal.uneven import Grid, UnevenFilter
 
 # Frames are looked at with their longer side at most this long, in px.
 _SIDE = 960
@@ -34,6 +35,7 @@ class MotionMonitor:
         mode: what displacement is measured against: "static" (the first frame), "dynamic" (the frame before)
             or "temporal" (the first frame, but only what lies within ``band`` counts).
         band: the frequencies that are magnified; for "temporal" only.
+        grid: of frames at uneven times, see :meth:`mm.methods.Magnifier.keep_time`.
     """
 
     def __init__(
@@ -43,9 +45,12 @@ class MotionMonitor:
         reach: float,
         mode: str = "static",
         band: Band | None = None,
+        grid: Grid | None = None,
     ) -> None:
         self.name, self.factor, self.reach, self.mode = name, factor, reach, mode
-        self._filter = from_band(band) if band is not None and mode == "temporal" else None
+        self._filter: TemporalFilter | None = None
+        if band is not None and mode == "temporal":
+            self._filter = from_band(band) if grid is None else UnevenFilter(from_band(band), grid)
         self._tracker: BlockTracker | None = None
         self._last = self._range = np.zeros((0, 0, 2))
         self._scale = 1.0

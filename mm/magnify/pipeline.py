@@ -18,6 +18,7 @@ from mm.magnify.shots import Shots
 from mm.magnify.steady import SteadyClip
 from mm.methods.base import Magnifier
 from mm.methods.codes import from_int16, to_int16
+from mm.temporal.uneven import Grid
 from mm.video.info import Chunk
 from mm.video.reader import Clip
 from mm.video.threads import ahead
@@ -38,7 +39,8 @@ class Pipeline:
         magnifier: the method, told of ``framing`` and ``watch``.
         framing: the part of a frame that the method sees, and the way back.
         batch: frames that are read, and pushed, at once.
-        evenly: whether to warn of a varying rate, which a temporal filter takes for an even one.
+        evenly: whether to warn of frames that are lost, which a temporal filter does not see.
+        grid: of frames at uneven times, whose places are noted in it as they come; None for even ones.
         watch: sees what the method multiplies; None for a method without a limit.
         shots: counts shots; None takes the whole clip for one.
         done: counts frames.
@@ -58,6 +60,7 @@ class Pipeline:
         batch: int,
         *,
         evenly: bool,
+        grid: Grid | None,
         watch: MotionMonitor | None,
         shots: Shots | None,
         done: Counter,
@@ -65,7 +68,8 @@ class Pipeline:
     ) -> None:
         self._clip, self._magnifier, self._framing, self._batch = clip, magnifier, framing, batch
         self._watch, self._shots, self._done = watch, shots, done
-        self._even = EvenSpacing(clip.info) if evenly else None
+        self._even = EvenSpacing(clip.info) if evenly and grid is None else None
+        self._grid = grid
         self._waiting = _Waiting(keep_frames=framing.needs_input)
         self._refused = False
         self._left_out = ready
@@ -86,6 +90,8 @@ class Pipeline:
                     if begins:
                         yield from self._end_shot(shots)
                     shots.push(pts, begins, self._clip.info)
+                if self._grid is not None:
+                    self._grid.note(pts, self._clip.info.time_base, begins)
                 yield from self._pushed(frames, pts)
             if shots is None or not shots.cuts:
                 yield from self._flushed()

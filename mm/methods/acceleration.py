@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.methods.base import Magnifier
 from mm.methods.eulerian import Parts
 from mm.methods.phase import Channels, PhaseMagnifier
 from mm.methods.pyramids.steerable import Angular
@@ -24,7 +25,6 @@ from mm.methods.stream import Mode
 from mm.registry import methods
 from mm.temporal import Band
 from mm.temporal.band import frames_in
-from mm.temporal.base import Aligned
 from mm.temporal.design import Kernel
 from mm.temporal.streaming import StreamingFilter
 
@@ -78,6 +78,8 @@ class AccelerationMagnifier(PhaseMagnifier):
     name = "acceleration"
     #: so that a preset's filter, which is for other methods, is not taken for the user's wish
     own_filter = True
+    # Its course over time is made of differences from frame to frame.
+    keep_time = Magnifier.keep_time
 
     def __init__(
         self,
@@ -218,23 +220,20 @@ class LaplacianOfGaussian(StreamingFilter):
         self._rows.append(torch.zeros_like(self._rows[-1]))
         yield from super()._finish()
 
-    def flush_aligned(self) -> Iterator[Aligned]:
+    def check_length(self, frames: int) -> None:
         """As for every filter; the clip's least length is the kernel's, not the band's.
 
         Raises:
             InputError: for a clip shorter than :attr:`min_frames`.
         """
-        pushed = self._pushed
-        if 0 < pushed < self.min_frames:
-            self._reset()
-            lowest = self.band.fps / pushed
-            way_out = f", or magnify {lowest:.3g} Hz or more" if pushed >= 3 else ""
+        if frames < self.min_frames:
+            lowest = self.band.fps / frames
+            way_out = f", or magnify {lowest:.3g} Hz or more" if frames >= 3 else ""
             raise InputError(
-                f"the clip has {pushed} frame{'s' * (pushed > 1)} at {self.band.fps:g} a second, but "
+                f"the clip has {frames} frame{'s' * (frames > 1)} at {self.band.fps:g} a second, but "
                 f"acceleration at {self.frequency:g} Hz needs at least {self.min_frames}, one period; "
                 f"give a longer clip{way_out}"
             )
-        yield from super().flush_aligned()
 
 
 def _weights(frequency: float, fps: float, sigma: float) -> np.ndarray:

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from mm.errors import InputError
+from mm.temporal.uneven import Grid
 from mm.video.grid import View
 
 
@@ -72,6 +74,13 @@ class Magnifier(ABC):
         """The shortest clip that the method takes, in frames."""
         return 1
 
+    def check_length(self, frames: int) -> None:  # noqa: B027
+        """Refuse a clip that is too short, before its first frame.
+
+        Raises:
+            InputError: as :meth:`flush` would.
+        """
+
     def memory(self, height: int, width: int, frames: int) -> int:
         """Return the bytes held at most between calls, for a clip of ``frames`` frames of this size in px."""
         return 0
@@ -93,6 +102,21 @@ class Magnifier(ABC):
         Raises:
             InputError: for a parameter that does not fit into them.
         """
+
+    def keep_time(self, grid: Grid) -> None:
+        """Filter over time on a grid, of a clip whose frames are uneven in time.
+
+        Args:
+            grid: knows each frame's place when the frame is pushed. The band's rate is the grid's.
+
+        Raises:
+            InputError: by a method that counts frames, as this one does.
+        """
+        raise InputError(
+            f"the method {type(self).__name__} filters over time by counting frames, and the clip's are "
+            f"uneven: {grid.describe()}; take --method phase, --mode static, or make the rate even, for "
+            "example with `ffmpeg -i IN -vf fps=30 OUT`"
+        )
 
     def watch(self, look: Callable[[Tensor], object]) -> None:  # noqa: B027
         """Have ``look`` called with all frames (n, 3, h, w) whose motion is multiplied, before it is.

@@ -168,6 +168,9 @@ class LayeredMagnifier(FrameStream):
         """Where the method works."""
         return self._device
 
+    # Inner filters count frames.
+    keep_time = Magnifier.keep_time
+
     def see_through(self, view: View) -> None:
         """Take the region or the mask for one of a clip; see :class:`mm.methods.Magnifier`."""
         if self.region is not None:

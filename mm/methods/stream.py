@@ -14,6 +14,7 @@ from mm.methods.base import Magnifier
 from mm.networks.base import MIN_SIDE, check_factor, check_frames
 from mm.temporal import Band, TemporalFilter, from_band
 from mm.temporal.base import Aligned
+from mm.temporal.uneven import Grid, UnevenFilter
 
 Mode = Literal["static", "dynamic", "temporal"]
 
@@ -83,6 +84,16 @@ class FrameStream(Magnifier):
     def min_frames(self) -> int:
         """The shortest clip that the filter takes, in frames."""
         return 1 if self.filter is None else self.filter.min_frames
+
+    def check_length(self, frames: int) -> None:
+        """Refuse a clip that is too short for the filter."""
+        if self.filter is not None:
+            self.filter.check_length(frames)
+
+    def keep_time(self, grid: Grid) -> None:
+        """Filter on a grid; see :class:`mm.methods.Magnifier`."""
+        if self.filter is not None:
+            self.filter = UnevenFilter(self.filter, grid)
 
     def watch(self, look: Callable[[Tensor], object]) -> None:
         """Have ``look`` called with all frames that are pushed."""

@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from mm.errors import InputError
 from mm.motion.camera import Camera, Kind, displacement_of
 from mm.motion.registration import luminance
+from mm.temporal.uneven import Grid, grid_of, resampled
 from mm.video import ClipInfo, open_clip
 from mm.video.grid import Region, resize, scaled_region, scaled_size
 from mm.video.images import check_rate
@@ -66,7 +67,6 @@ DAMPING = 0.03  # of the stronger direction's texture: what has less of it count
 EXPLAINED = 0.5  # of the change of a block's picture; motion that explains less of it is not believed
 FLAT = 1e-4  # of luminance per px, root mean square: less is no texture
 CUT = 0.5  # correlation of a frame with the one before, below which the scene has changed
-UNEVEN = 0.5  # of the average spacing, as for magnification: from here on the rate varies
 _AROUND = 32  # px beyond a region that its blocks may go
 
 
@@ -201,14 +201,19 @@ def block_motion(
     rows = (top + tracker.top + block * np.arange(tracker.rows) + middle + 0.5) * down - 0.5
     if moves:
         moved -= displacement_of(np.concatenate(moves), columns, rows[:, None])
+    seconds = np.asarray(pts, np.float64) * float(info.time_base)
+    grid = grid_of(seconds, float(info.rate), float(info.time_base))
+    if grid is not None:
+        warn_of(grid, path)
+        moved = resampled(seconds, moved, seconds[0] + np.arange(grid.points) / grid.rate)
     return BlockMotion(
-        displacement=_evenly(moved, pts, info),
+        displacement=moved,
         texture=texture,
         followed=followed,
         x=columns,
         y=rows,
         block=block * across,
-        fps=float(info.rate) if fps is None else fps,
+        fps=(fps or float(info.rate)) * (1 if grid is None else grid.rate / float(info.rate)),
         playback=float(info.rate),
         picture=picture,
         region=roi or (0, 0, info.width, info.height),
@@ -572,22 +577,14 @@ def _correlation(a: Array, b: Array) -> float:
     return float((a * b).mean()) / math.sqrt(power) if power > FLAT**4 else 1.0
 
 
-def _evenly(moved: Array, pts: list[int], info: ClipInfo) -> Array:
-    """Return the signals at even times; those of a clip whose rate varies are interpolated linearly."""
-    times = np.asarray(pts, np.float64) * float(info.time_base * info.rate)
-    gaps = np.diff(times)
-    if info.is_folder or not (np.abs(gaps - 1) > UNEVEN).any():
-        return moved
-    rate, worst = float(info.rate), float(gaps[np.abs(gaps - 1).argmax()])
-    warnings.warn(
-        f"{info.path} has a varying frame rate: two frames are {worst / rate:.3g} s apart, the average is "
-        f"{1 / rate:.3g} s; the motion between them is interpolated, and frequencies are approximate",
-        stacklevel=3,
-    )
-    wanted = times[0] + np.arange(math.floor(times[-1] - times[0] + 1e-6) + 1)
-    after = np.searchsorted(times, wanted, side="right").clip(1, len(times) - 1)
-    share = ((wanted - times[after - 1]) / gaps[after - 1]).clip(0, 1).astype(np.float32)[:, None, None, None]
-    return moved[after - 1] * (1 - share) + moved[after] * share
+def warn_of(grid: Grid, path: Path) -> None:
+    """Warn that a clip's motion is brought to even times.
+
+    Raises:
+        InputError: if its rate varies too much for that.
+    """
+    grid.check(path)
+    warnings.warn(f"{path}: {grid.describe()}; motion is interpolated to even times", stacklevel=3)
 
 
 def _tell_cut(path: Path, seconds: float) -> None:

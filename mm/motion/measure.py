@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from scipy.signal import savgol_filter, welch
 
 from mm.errors import InputError
-from mm.motion.blocks import LEAST_FRAMES, BlockMotion, block_motion
+from mm.motion.blocks import LEAST_FRAMES, BlockMotion, block_motion, warn_of
 from mm.motion.camera import Camera, Kind
 from mm.motion.places import Followed, PlaceFollower, codec_px, held_px
 from mm.motion.registration import luminance
 from mm.motion.spectrum import motion_spectrum
 from mm.motion.vibration import Sinusoid, complex_amplitudes, find_sinusoids, mark
+from mm.temporal.uneven import grid_of
 from mm.video import ClipInfo, open_clip
 from mm.video.compression import Compression, measure_compression
 from mm.video.grid import Region
@@ -361,12 +362,14 @@ def _measure(
     if len(pts) < LEAST_FRAMES:
         raise _too_short(path, len(pts))
     assert picture is not None
-    steps = (np.asarray(pts, np.float64) - pts[0]) * float(info.time_base * info.rate)
-    uneven = _timing_notes(steps, rate)
-    notes += uneven
-    if not uneven:
-        steps = np.arange(float(len(pts)))
-    segment = len(pts) if resolution is None else min(len(pts), round(rate / resolution))
+    seconds = (np.asarray(pts, np.float64) - pts[0]) * float(info.time_base)
+    grid = grid_of(seconds, float(info.rate), float(info.time_base))
+    steps = np.arange(float(len(pts)))
+    if grid is not None:
+        warn_of(grid, path)
+        steps, rate = seconds * grid.rate, rate * grid.rate / float(info.rate)
+    segment = math.floor(steps[-1] + 1e-6) + 1
+    segment = segment if resolution is None else min(segment, round(rate / resolution))
     group = None if compression is None or compression.group is None else compression.group / rate
     places = tuple(
         _place(name, region, followed, steps, rate, compression, direction, (low, high), segment, group)
@@ -626,16 +629,3 @@ def _notes(info: ClipInfo, compression: Compression | None, fps: float | None) -
         rate = f"; the true rate is {float(info.rate) * (1 - 1 / period):.4g} a second" if period else ""
         notes.append(f"{often} frame repeats the one before: frames were doubled or dropped{rate}")
     return notes
-
-
-def _timing_notes(steps: Floats, rate: float) -> list[str]:
-    gaps = np.diff(steps)
-    if not len(gaps) or (np.abs(gaps - 1) <= 0.5).all():
-        return []
-    dropped = int((gaps.round() - 1).clip(0).sum())
-    return [
-        f"the frame rate varies: two frames are {gaps.max() / rate:.3g} s apart, "
-        f"the average is {1 / rate:.3g} s"
-        + (f", as if {dropped} frames were dropped" if dropped else "")
-        + "; motion between frames is interpolated"
-    ]

@@ -21,6 +21,7 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.motion.camera import displacement_of
 from mm.motion.registration import FLAT, Registered, register
+from mm.temporal.uneven import resampled
 from mm.video.grid import Region
 
 Floats = NDArray[np.floating]
@@ -69,13 +70,14 @@ class Followed:
         """Return the displacement and the noise's covariance at even times; what was lost is interpolated.
 
         Args:
-            steps: (T,) times of the frames, in frames.
+            steps: (T,) times of the frames, in steps of the even ones.
         """
         sound = self.sound
         if sound.sum() < 2:
             return np.zeros_like(self.displacement), np.zeros_like(self.covariance)
         even = np.arange(math.floor(steps[-1] + 1e-6) + 1)
-        moved = np.stack([np.interp(even, steps[sound], axis[sound]) for axis in self.displacement.T], 1)
+        filled = [np.interp(steps, steps[sound], axis[sound]) for axis in self.displacement.T]
+        moved = resampled(steps, np.stack(filled, 1), even)
         noise = np.where(sound[:, None, None], self.covariance, self.covariance[sound].mean(0))
         noise = uniform_filter1d(noise, STEADY, axis=0, mode="nearest")
         nearest = np.searchsorted((steps[1:] + steps[:-1]) / 2, even)

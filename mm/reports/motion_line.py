@@ -15,12 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
 from mm.temporal import Band, from_band
+from mm.temporal.uneven import Grid, UnevenFilter, grid_of
 from mm.video import ClipInfo, open_clip
 from mm.video.grid import Region
 
@@ -95,12 +97,17 @@ def find_place(
         # The methods say what there is to say of the clip.
         warnings.simplefilter("ignore", UserWarning)
         with open_clip(path, start=start, end=end, folder_rate=folder_rate) as clip:
-            info = clip.info
-            for frames, _ in clip.chunks(_REFERENCE):
+            info, band = clip.info, band if mode == "temporal" else None
+            times = clip.times() if band is not None else []
+            grid = grid_of(times, float(info.rate), float(info.time_base))
+            for frames, pts in clip.chunks(_REFERENCE):
                 within = [cut - count for cut in cuts if count < cut < count + len(frames)]
-                for part in torch.tensor_split(_contrast(frames), within):
+                parts = torch.tensor_split(_contrast(frames), within), np.split(np.array(pts), within)
+                for part, stamps in zip(*parts, strict=True):
                     if not shots or count in cuts:
-                        shots.append(_Shot(part, count, band if mode == "temporal" else None, mode))
+                        shots.append(_Shot(part, count, band, mode, grid))
+                    if grid is not None:
+                        grid.note(stamps.tolist(), info.time_base, count in cuts)
                     shots[-1].push(part)
                     count += len(part)
     y, x = info.height // 2 if row is None else row, info.width // 2 if column is None else column
@@ -136,11 +143,14 @@ class _Shot:
         first: the number of the first.
         band: the frequencies that count, None for all.
         mode: what motion is measured from otherwise.
+        grid: of frames at uneven times.
     """
 
-    def __init__(self, contrast: Tensor, first: int, band: Band | None, mode: str) -> None:
+    def __init__(self, contrast: Tensor, first: int, band: Band | None, mode: str, grid: Grid | None) -> None:
         self.count, self._first = 0, first
         self._filter = None if band is None else from_band(band)
+        if self._filter is not None and grid is not None:
+            self._filter = UnevenFilter(self._filter, grid)
         self._last = contrast[:1] if mode == "dynamic" else None
         self._reference = reference = contrast.mean(0)
         padded = F.pad(reference[None], (1, 1, 1, 1), mode="replicate")[0]

@@ -75,7 +75,10 @@ class Views:
         """Return each clip's slice along "x" (the row) or "y" (the column), its seconds times ``pace``."""
         position, lines = (self.place.row, self._rows) if along == "x" else (self.place.column, self._columns)
         times = pace * torch.tensor(self._times, dtype=torch.float64)
-        return [Slice(torch.stack(each) / 255, times, along, position) for each in zip(*lines, strict=True)]
+        return [
+            Slice(torch.stack(each) / 255, times, along, position).evenly()
+            for each in zip(*lines, strict=True)
+        ]
 
 
 def render(video: Path, labels: Sequence[str], views: Views, **texts: Any) -> str:

@@ -38,6 +38,7 @@ def draw(
     heights = [2 + min(3.0, _WIDTH_INCHES / 4 * part.lines.shape[2] / len(part.times)) for part in slices]
     figure = Figure(figsize=(_WIDTH_INCHES, sum(heights)), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
+    slices = [part.evenly() for part in slices]
     axes = figure.subplots(len(slices), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, label, axis in zip(slices, labels, axes, strict=True):
         times = part.times

@@ -58,6 +58,14 @@ class TemporalFilter(ABC):
         """
         return 1 if self.band.filter.endswith("-causal") else self.band.min_frames
 
+    def check_length(self, frames: int) -> None:
+        """Refuse a clip of fewer frames than :attr:`min_frames`.
+
+        Raises:
+            InputError: with the clip's length and what would fit.
+        """
+        self.band.check_length(frames, self.min_frames)
+
     @abstractmethod
     def gain(self, frequency: float) -> complex:
         """The complex gain at ``frequency`` in Hz, far from the clip's ends; real where the phase is zero."""
@@ -132,7 +140,7 @@ class TemporalFilter(ABC):
         pushed = self._pushed
         try:
             if pushed:
-                self.band.check_length(pushed, self.min_frames)
+                self.check_length(pushed)
                 with torch.no_grad():
                     for differences, band in self._finish():
                         yield self._dress(differences, band)

@@ -21,8 +21,9 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_info
 from mm.errors import InputError
 from mm.files import replacing, writing
 
-# A scheduler ends a job with the first, and warns before that with the second, where it is asked to.
-STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
+# A scheduler ends a job with the first, and warns before that with the second, where it is asked to; a
+# terminal that is closed sends the third, unless nohup has it ignored.
+STOP_SIGNALS = ("SIGTERM", "SIGUSR1", "SIGHUP")
 # Batches between two times that the ranks ask each other whether one was told to stop, or whether it is time
 # to save: asking is a synchronisation, and a scheduler gives many seconds.
 STOP_CHECK_INTERVAL = 10
@@ -114,9 +115,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class LastCheckpoint(ModelCheckpoint):
     """Keeps ``last.ckpt``, the newest state, which ``--ckpt_path last`` goes on from.
 
-    It is written at an interval, at the end of the run, and when the run is stopped by Ctrl-C, SIGTERM or
-    SIGUSR1, always under one name. A signal stops all ranks after the same step, and the exit code of rank 0
-    is 128 plus the signal's number, as of a process that the signal ended.
+    It is written at an interval, at the end of the run, and when the run is stopped by Ctrl-C, SIGTERM,
+    SIGUSR1 or SIGHUP, always under one name. A signal stops all ranks after the same step, and the exit code
+    of rank 0 is 128 plus the signal's number, as of a process that the signal ended.
 
     Args:
         dirpath: the folder; ``checkpoints`` in the run's folder if None and the run comes from ``mm fit``.
@@ -154,9 +155,10 @@ class LastCheckpoint(ModelCheckpoint):
         self._signal, self._batches = None, 0
         if threading.current_thread() is threading.main_thread():
             for name in STOP_SIGNALS:
-                # Windows has no SIGUSR1.
-                if hasattr(signal, name):
-                    signal.signal(getattr(signal, name), self._note)
+                # Windows has the first alone.
+                number = getattr(signal, name, None)
+                if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                    signal.signal(number, self._note)
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self._signal = signum
@@ -176,6 +178,8 @@ class LastCheckpoint(ModelCheckpoint):
         if asks or self.steps is not None:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if asks and trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False):
+            # Lightning logs a step after its callbacks, which this one would take from it.
+            trainer._logger_connector.update_train_step_metrics()
             self._stop(trainer)
 
     def on_validation_batch_end(

@@ -132,6 +132,10 @@ class ImageFolder:
         """When the first frame that is handed out is shown, in seconds."""
         return self._numbered[0][0] * self.info.time_base
 
+    def times(self) -> list[float]:
+        """Return when the frames are shown, in seconds."""
+        return [float(number * self.info.time_base) for number, _ in self._numbered]
+
     def audio(self) -> AudioCopy | None:
         """None: images make no sound."""
         return None

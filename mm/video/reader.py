@@ -182,17 +182,29 @@ class VideoClip:
         self._decoded, self._sought = self._decode(), False
         return next(self._decoded, None)
 
-    def _is_joined(self) -> bool:
-        """True if time begins again within the file, so that no time can be sought in it."""
-        if not self._container.format.flags & _TIME_MAY_RESTART:
-            return False
+    def times(self) -> list[float]:
+        """Return when the frames within the span are shown, seconds of playback; nothing is decoded."""
+        stamps, _ = self._stamps()
+        seconds = [self._seconds(stamp) for stamp in stamps]
+        return [each for each in seconds if each >= self._start and (self._end is None or each < self._end)]
+
+    def _stamps(self) -> tuple[list[int], Timeline]:
+        """Return the packets' time stamps, in the order of their showing, and the timeline of decoding."""
         container, stream = _open(self.path)
-        with container:
-            timeline = Timeline(_step(stream))
+        timeline, stamps = Timeline(_step(stream)), []
+        with container, contextlib.suppress(av.FFmpegError):
             for packet in container.demux(stream):
                 if packet.dts is not None:
                     timeline.mend(packet.dts)
-        return bool(timeline.restarts)
+                stamp = packet.dts if packet.pts is None else packet.pts
+                if stamp is not None and packet.size and not packet.is_discard:
+                    stamps.append(stamp + timeline.offset)
+        return sorted(set(stamps)), timeline
+
+    def _is_joined(self) -> bool:
+        """True if time begins again within the file, so that no time can be sought in it."""
+        may_be = self._container.format.flags & _TIME_MAY_RESTART
+        return bool(may_be and self._stamps()[1].restarts)
 
     def _within(self, first: _Timed | None) -> Iterator[_Timed]:
         """The frames from ``start`` on and before ``end``."""

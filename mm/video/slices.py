@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,6 +34,18 @@ class Slice:
         """(3, T, L) for a row, time going down; (3, L, T) for a column, time going right."""
         image = self.lines.permute(1, 0, 2)
         return image if self.along == "x" else image.transpose(1, 2)
+
+    def evenly(self) -> Slice:
+        """Return the slice with a line for each of even times; of uneven frames each stays until the next."""
+        count, begin, end = len(self.times), float(self.times[0]), float(self.times[-1])
+        stray = float((self.times - torch.linspace(begin, end, count, dtype=torch.float64)).abs().max())
+        if count < 3 or stray <= (end - begin) / (count - 1) / 2:
+            return self
+        # No more lines than a picture can show.
+        step = max(float(self.times.diff().min()), (end - begin) / (8 * count))
+        times = torch.arange(begin, end + step / 2, step, dtype=torch.float64)
+        frames = torch.searchsorted(self.times, times + step / 1000, right=True) - 1
+        return replace(self, lines=self.lines[frames], times=times)
 
 
 def slice_clip(

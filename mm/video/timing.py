@@ -24,7 +24,8 @@ class Timeline:
 
     def __init__(self, step: int) -> None:
         self._step = step
-        self._offset = 0
+        self.offset = 0
+        """Ticks that the file's own time stamps are late by."""
         self.last: int | None = None
         """The latest time stamp."""
         self.restarts: list[int] = []
@@ -35,9 +36,9 @@ class Timeline:
         if self.last is None:
             self.last = stamp or 0
             return self.last
-        mended = self.last + self._step if stamp is None else stamp + self._offset
+        mended = self.last + self._step if stamp is None else stamp + self.offset
         if mended < self.last - _RESTART * self._step:
-            self._offset += self.last + self._step - mended
+            self.offset += self.last + self._step - mended
             mended = self.last + self._step
             self.restarts.append(mended)
         self.last = max(mended, self.last + 1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import mm
-from mm.errors import InputError
+from mm.errors import ClipWarning, InputError
 from mm.magnify.clip import choose_device, magnify
 from mm.magnify.settings import Settings
 from mm.methods import Magnifier
@@ -282,15 +282,62 @@ class TestPlumbing:
         # The capture rate changes no time of playback.
         assert read_clip(tmp_path / "a.mp4")[1].rate == read_clip(tmp_path / "b.mp4")[1].rate
 
-    def test_a_varying_rate_is_told_where_frequencies_matter(self, late: type[Late], tmp_path: Path) -> None:
+    def test_a_rate_that_changes_midway(self, tmp_path: Path) -> None:
+        """Both halves, at 60 and at 30 frames a second, move ten times as far: a wave of known phase."""
+        seconds = np.r_[np.arange(120) / 60, 2 + np.arange(60) / 30]
+        moved = 0.1 * np.sin(2 * np.pi * 4 * seconds)
+        x = np.arange(48)
+        lines = torch.from_numpy(0.5 + 0.3 * np.cos(2 * np.pi * (x - moved[:, None]) / 24)).float()
+        frames = lines[:, None, None].expand(-1, 3, 16, -1)
+        with VideoWriter(
+            tmp_path / "in.mkv", (16, 48), rate=45, time_base=Fraction(1, 1000), lossless=True
+        ) as writer:
+            writer.write(frames, tuple(np.round(seconds * 1000).astype(int).tolist()))
+        with pytest.warns(ClipWarning, match="varying frame rate, 30 to 60 a second"):
+            report = magnify(
+                tmp_path / "in.mkv", tmp_path / "out.mkv", method="linear", low=1, high=12, lossless=True
+            )
+        assert report.frames == 180
+        out = read_clip(tmp_path / "out.mkv")[0].mean((1, 2)).double().numpy()
+        shown = -np.angle(out @ np.exp(-2j * np.pi * x / 24)) * 24 / (2 * np.pi)
+        for part in (slice(40, 90), slice(130, 170)):
+            turns = 2 * np.pi * 4 * seconds[part]
+            basis = np.stack([np.sin(turns), np.cos(turns), np.ones_like(turns)], 1)
+            sine, cosine, _ = np.linalg.lstsq(basis, shown[part], rcond=None)[0]
+            assert sine == pytest.approx(1.0, abs=0.05)
+            assert abs(cosine) < 0.05
+
+    @pytest.mark.parametrize(
+        ("times", "message"),
+        [
+            ((0, 40, 80, 120, 400, 440, 480, 520), "method Late filters over time by counting frames"),
+            ((0, 1, 2, 3, 4, 5, 6, 7, 8, 9000), "10 frames would be 9001 even ones; take a part"),
+        ],
+    )
+    def test_a_varying_rate_that_cannot_be_filtered_is_refused_where_frequencies_matter(
+        self, times: tuple[int, ...], message: str, late: type[Late], tmp_path: Path
+    ) -> None:
         path = tmp_path / "vfr.mp4"
         with VideoWriter(path, (16, 16), rate=25, time_base=Fraction(1, 1000)) as writer:
-            writer.write(torch.rand(8, 3, 16, 16), (0, 40, 80, 120, 400, 440, 480, 520))
-        with pytest.warns(UserWarning, match="varying frame rate: two frames are 0.28 s apart"):
+            writer.write(torch.rand(len(times), 3, 16, 16), times)
+        with pytest.raises(InputError, match=message):
             magnify(path, tmp_path / "out.mp4", method="late", low=1, high=2)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             magnify(path, tmp_path / "out.mp4", method="late")
+
+    @pytest.mark.parametrize("rate", [25, Fraction(30000, 1001), 240])
+    def test_an_even_rate_is_filtered_by_counting_frames(
+        self, rate: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("mm.methods.stream.UnevenFilter", lambda *_: pytest.fail("the clip is even"))
+        for name in ("in.mp4", "in.mkv"):
+            frames = torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+            with VideoWriter(tmp_path / name, (16, 16), rate=rate) as writer:
+                writer.write(frames)
+            magnify(
+                tmp_path / name, tmp_path / f"out-{name}", method="linear", low=0.1 * rate, high=0.2 * rate
+            )
 
     def test_the_whole_clip_s_memory_is_told_before_it_is_taken(
         self, late: type[Late], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

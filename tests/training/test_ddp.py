@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import Dataset, TensorDataset
 
 from mm.cli import main
@@ -258,25 +259,41 @@ def test_a_loss_that_breaks_on_the_second_rank_ends_both_with_its_samples(record
     assert not list(run.folder.glob("checkpoints/*"))
 
 
-@pytest.mark.parametrize(("where", "step"), [("training", 3), ("validation", 4)])
-def test_sigterm_ends_one_process_at_once_with_its_state_saved(data, trainer, tiny, tmp_path, where, step):
+@pytest.mark.parametrize(
+    ("number", "where", "step"),
+    [(signal.SIGTERM, "training", 3), (signal.SIGTERM, "validation", 4), (signal.SIGHUP, "training", 3)],
+)
+def test_a_signal_ends_one_process_at_once_with_its_state_saved(
+    data, trainer, tiny, tmp_path, number, where, step
+):
     class Kill(pl.Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
             if where == "training" and trainer.global_step == 2:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
 
         def on_validation_start(self, trainer, pl_module):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
 
-    before = signal.getsignal(signal.SIGTERM)
+    # nohup, under which tests may run, ignores SIGHUP.
+    ignored = signal.signal(number, signal.default_int_handler)
+    before = signal.getsignal(number)
     callbacks = [Kill(), LastCheckpoint(str(tmp_path), steps=100)]
-    made = trainer(max_steps=8, enable_checkpointing=True, callbacks=callbacks)
-    with pytest.raises(SystemExit) as ended:
-        made.fit(MagnificationModule(tiny), data())
-    assert ended.value.code == 128 + signal.SIGTERM
+    logger = CSVLogger(tmp_path, flush_logs_every_n_steps=1)
+    made = trainer(
+        max_steps=8, enable_checkpointing=True, callbacks=callbacks, logger=logger, log_every_n_steps=1
+    )
+    try:
+        with pytest.raises(SystemExit) as ended:
+            made.fit(MagnificationModule(tiny), data())
+        # What was there before takes the next signal.
+        assert signal.getsignal(number) is before
+    finally:
+        signal.signal(number, ignored)
+    assert ended.value.code == 128 + number
+    # Every step that was trained is in the log, the last one too.
+    with open(Path(logger.log_dir, "metrics.csv"), newline="") as file:
+        assert len([row for row in csv.DictReader(file) if row["train/loss"]]) == step
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == step
-    # What was there before takes the next signal.
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 # Samplers alone: what cannot be shared out

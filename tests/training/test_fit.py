@@ -22,6 +22,7 @@ from safetensors import safe_open
 from mm.cli import main
 from mm.cli.fit import build
 from mm.data import MagnificationDataModule
+from mm.files import locked
 from mm.networks import weights
 from mm.synthesis import Synthesizer
 from mm.training import LastCheckpoint, MagnificationModule, PaperLoss
@@ -342,6 +343,14 @@ def test_a_run_that_starts_anew_keeps_the_checkpoints_of_the_one_before(smoke, t
     # Going on moves nothing.
     assert mm("fit", tmp_path, "--ckpt_path", "last", "--trainer.max_steps", "2", *NO_VALIDATION) == 0
     assert len(list(folder.iterdir())) == 3
+
+
+def test_the_folder_of_a_run_in_progress_is_refused(tmp_path, capsys):
+    with locked(tmp_path, "another run"):
+        assert mm("fit", tmp_path, "--trainer.max_steps", "1", *NO_VALIDATION) == 2
+    assert f"a run is in progress in {tmp_path}; give another" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert mm("fit", tmp_path, "--trainer.max_steps", "1", *NO_VALIDATION) == 0
 
 
 def test_a_bar_is_for_a_terminal(tmp_path, monkeypatch):
