@@ -121,7 +121,7 @@ class LearnedMagnifier(FrameStream):
         if self.filter is None:
             return unfilled + 4 * shape
         # Textures of a batch are freed together.
-        waiting = min(frames, self.filter.delay + self.batch)
+        waiting = 0 if self.network.texture_is_shape else min(frames, self.filter.delay + self.batch)
         return unfilled + self.filter.memory(shape, frames) + waiting * texture * 2
 
     def working_memory(self, height: int, width: int) -> int:
@@ -145,7 +145,8 @@ class LearnedMagnifier(FrameStream):
             if self.filter is None:
                 yield self._decode(texture, self._references(shape), shape)
             else:
-                self._textures.extend(texture.half())
+                if not self.network.texture_is_shape:
+                    self._textures.extend(texture.half())
                 for moving in self.filter.push_aligned(shape):
                     yield from self._released(moving)
 
@@ -161,7 +162,9 @@ class LearnedMagnifier(FrameStream):
     def _released(self, aligned: Aligned) -> Iterator[Tensor]:
         shapes, bands = aligned.input.split(self.batch), aligned.band.split(self.batch)
         for some, passed in zip(shapes, bands, strict=True):
-            texture = torch.stack([self._textures.popleft() for _ in some]).float()
+            texture = some
+            if not self.network.texture_is_shape:
+                texture = torch.stack([self._textures.popleft() for _ in some]).float()
             yield self._decode(texture, some - passed, some)
 
     def _decode(self, texture: Tensor, reference: Tensor, shape: Tensor) -> Tensor:

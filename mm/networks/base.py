@@ -33,11 +33,13 @@ class ThreePartNetwork(nn.Module, ABC):
         min_side: the smallest frame, px.
         has_field: whether the network estimates a displacement field: then it takes a ``direction``, and has
             ``displacement``.
+        texture_is_shape: whether both are the same numbers, so that a stream keeps them once.
     """
 
     multiple: ClassVar[int]
     min_side: ClassVar[int]
     has_field: ClassVar[bool] = False
+    texture_is_shape: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         super().__init__()

@@ -51,6 +51,7 @@ class SplattingNetwork(ThreePartNetwork):
     multiple = 16
     min_side = 16
     has_field = True
+    texture_is_shape = True
 
     def __init__(self, config: SplattingConfig = _DEFAULT) -> None:
         super().__init__(config)
