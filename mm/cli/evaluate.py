@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import re
+import shlex
 import time
 import warnings
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class _Entry:
         options: that it takes, beside those that all take.
         count: of scenes, if not given.
         size: of the frames, if not given.
+        methods: side by side, if not given.
     """
 
     help: str
@@ -42,6 +44,7 @@ class _Entry:
     options: tuple[str, ...] = ()
     count: int = 16
     size: str = "192x192"
+    methods: str = "learned"
 
 
 MEASUREMENTS = {
@@ -86,6 +89,14 @@ MEASUREMENTS = {
         count=4,
         size="128x128",
     ),
+    "leaderboard": _Entry(
+        "every method and the shipped networks on such clips, at nine levels of five axes, ranked",
+        "mm.evaluation.leaderboard:Leaderboard",
+        ("axes", "frames"),
+        count=4,
+        size="128x128",
+        methods="linear,phase,riesz,acceleration,flow,layered,oh2018-mm=oh2018-mm,splat=splat",
+    ),
 }
 BYTES_A_PIXEL = 300  # of each frame of a clip: what is rendered, magnified and scored
 
@@ -100,20 +111,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace a measurement that is there")
     parser.add_argument(
         "--methods",
-        default="learned",
         metavar="NAME[=WEIGHTS],…",
         help="side by side: registered methods (learned: the network with the shipped weights), and "
-        "NAME=WEIGHTS for the network with other weights; the input itself is always shown",
+        "NAME=WEIGHTS for the network with other weights; the input itself is always shown "
+        "(default: learned; leaderboard: all)",
     )
     parser.add_argument(
         "--renderer", choices=("fourier", "project", "both"), default="both", help="of the scenes"
     )
-    parser.add_argument("--count", type=int, metavar="N", help="number of scenes (default: 16; clip: 4)")
+    parser.add_argument(
+        "--count", type=int, metavar="N", help="number of scenes (default: 16; clip, leaderboard: 4)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the scenes and the noise")
     parser.add_argument(
         "--size",
         metavar="WxH",
-        help="of the frames, px; not of kernels (default: 192x192; clip: 128x128)",
+        help="of the frames, px; not of kernels (default: 192x192; clip, leaderboard: 128x128)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     images = parser.add_argument_group("what the scenes show")
@@ -147,11 +160,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         dest="axes",
         metavar="NAME=X,…",
-        help="clip: values of factor, crf (H.264, or none), noise (grey levels), drift, shake, other (px), "
-        "flicker (%%) or band (upper over lower edge); given several times, every combination is measured, "
-        "as in --axis factor=20,50 --axis crf=none,18,23. Without it each axis varies alone",
+        help="clip, leaderboard: values of factor, crf (H.264, or none), noise (grey levels), drift, shake, "
+        "other (px), flicker (%%) or band (upper over lower edge); given several times, every combination "
+        "is measured, as in --axis factor=20,50 --axis crf=none,18,23. Without it each axis varies alone",
     )
-    levels.add_argument("--frames", type=int, metavar="N", help="clip: frames of each clip (default: 60)")
+    levels.add_argument(
+        "--frames", type=int, metavar="N", help="clip, leaderboard: frames of each clip (default: 60)"
+    )
     levels.add_argument(
         "--rounding",
         choices=("random", "nearest", "none"),
@@ -180,8 +195,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, and write the table and the picture."""
     entry = MEASUREMENTS[args.measurement]
-    width, height = _size(args.size or entry.size)
-    count = entry.count if args.count is None else args.count
+    for name in ("count", "size", "methods"):
+        if getattr(args, name) is None:
+            setattr(args, name, getattr(entry, name))
+    width, height = _size(args.size)
     options = {
         "levels": _numbers("--levels", args.levels),
         "factors": _numbers("--factors", args.factors),
@@ -195,12 +212,12 @@ def run(args: argparse.Namespace) -> None:
             takers = ", ".join(name for name, each in MEASUREMENTS.items() if option in each.options)
             name = "axis" if option == "axes" else option
             raise InputError(f"--{name} is for {takers}; {args.measurement} has none, leave it out")
-    if count < 1:
-        raise InputError(f"--count must be at least 1 scene, got {count}")
+    if args.count < 1:
+        raise InputError(f"--count must be at least 1 scene, got {args.count}")
     if args.seed < 0:
         raise InputError(f"--seed must be at least 0, got {args.seed}")
-    tables = [args.out / f"{args.measurement}{suffix}" for suffix in (".json", ".csv")]
-    check_free(tables, overwrite=args.overwrite)
+    outputs = [args.out / f"{args.measurement}{suffix}" for suffix in (".json", ".csv", ".md")]
+    check_free(outputs, overwrite=args.overwrite)
     # Here, not above: `mm evaluate --help` needs none of them.
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -225,7 +242,7 @@ def run(args: argparse.Namespace) -> None:
         )
         pictures, held_out = named_pictures(args.photographs, args.cutouts, max(height, width))
         renderers = chosen_renderers(args.renderer)
-        conditions = Conditions(count, args.seed, renderers, device, args.rounding)
+        conditions = Conditions(args.count, args.seed, renderers, device, args.rounding)
         given = {name: options[name] for name in entry.options if name in ("levels", "factors")}
         if args.measurement == "subpixel":
             given["gain"] = not args.no_gain
@@ -256,7 +273,7 @@ def run(args: argparse.Namespace) -> None:
         "weights": {each.name: digest(each.network) for each in methods if each.network is not None},
         **({"measured_on": measured_on} if tells_protocol else {}),
         "renderers": list(renderers),
-        "scenes": count,
+        "scenes": args.count,
         "seed": args.seed,
         "size": [width, height],
         "rounding": args.rounding,
@@ -273,7 +290,8 @@ def run(args: argparse.Namespace) -> None:
     sheet.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     with warnings_as_lines():
         files = [*measurement.write(args.out, found), sheet.name]
-    for table in measurement.tables(found):
+    tables = list(measurement.tables(found))
+    for table in tables:
         print_table(console, table)
     lines = list(measurement.notes(found))
     for text in dict.fromkeys(measured_on.values()):
@@ -282,7 +300,10 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.photographs or args.cutouts:
         lines.append(held_out)
-    lines.append(f"scenes: {count}, in {seconds} s on {device}; see {args.out}/ for {', '.join(files)}")
+    page = sheet.with_suffix(".md")
+    page.write_text(_page(args, settings, tables, lines), encoding="utf-8")
+    files.append(page.name)
+    lines.append(f"scenes: {args.count}, in {seconds} s on {device}; see {args.out}/ for {', '.join(files)}")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
@@ -300,6 +321,34 @@ def print_table(console: Console, table: Table) -> None:
     for line in table.marked("[bold]", "[/]"):
         grid.add_row(*line)
     console.print(grid)
+
+
+def _page(args: argparse.Namespace, settings: dict[str, Any], tables: list[Table], notes: list[str]) -> str:
+    """Return the tables in Markdown, with the command that makes them again."""
+    import torch
+
+    renderers = [f"the {name} renderer" for name in settings["renderers"]]
+    command = ["mm", "evaluate", args.measurement]
+    for name, value in vars(args).items():
+        flag = f"--{ {'axes': 'axis'}.get(name, name.replace('_', '-')) }"
+        if name in ("measurement", "out", "overwrite", "device") or value in (None, False, []):
+            continue
+        if name == "axes":
+            command += [part for each in value for part in (flag, each)]
+        else:
+            command += [flag, *(value if isinstance(value, list) else [] if value is True else [str(value)])]
+    facts = [
+        f"mm {__version__}, torch {torch.__version__.partition('+')[0]}, {settings['device']}",
+        f"seed {args.seed}: {args.count} scenes of {args.size} px, each by {' and by '.join(renderers)}",
+        *(f"weights of {name}: {value}" for name, value in settings["weights"].items()),
+    ]
+    parts = [
+        f"# mm evaluate {args.measurement}",
+        f"```sh\n{shlex.join(command)}\n```",
+        "\n".join(f"- {fact}" for fact in facts),
+    ]
+    parts += [part for table in tables for part in (table.title, table.markdown().rstrip()) if part]
+    return "\n\n".join([*parts, *notes]) + "\n"
 
 
 def _size(text: str) -> tuple[int, int]:

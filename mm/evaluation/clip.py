@@ -281,6 +281,7 @@ class ClipMeasurement(SceneMeasurement[ClipLevel, Case, ClipScore]):
                 camera=Camera(flicker=(exposure, exposure)),
                 noise=level.noise / 255,
                 seed=conditions.seed,
+                rounding=conditions.rounding,
             )
             if level.crf is not None:
                 coded = encode_decode((rendered.frames * 255).round().byte(), CODEC, crf=level.crf)
@@ -351,16 +352,17 @@ class ClipMeasurement(SceneMeasurement[ClipLevel, Case, ClipScore]):
 def pooled(
     found: Mapping[Place, Sequence[ClipScore]], method: str, levels: Sequence[ClipLevel]
 ) -> dict[str, Spread]:
-    """Return each score of a method over all scenes, renderers and some levels."""
-    scores = [
-        score
-        for place, each in found.items()
-        if place.method == method and place.level in levels
-        for score in each
-    ]
+    """Return each score of a method over all scenes of all renderers, each scene's the mean over levels."""
+    scenes: dict[tuple[str, str, int], list[ClipScore]] = {}
+    for place, scores in found.items():
+        if place.method == method and place.level in levels:
+            for index, score in enumerate(scores):
+                scenes.setdefault((place.content, place.renderer, index), []).append(score)
     return {
-        name: Spread.of_measured(values)
-        for name, values in zip(ClipScore._fields, zip(*scores, strict=True), strict=True)
+        name: Spread.of_measured(
+            Spread.of_measured(getattr(score, name) for score in scores).mean for scores in scenes.values()
+        )
+        for name in ClipScore._fields
     }
 
 

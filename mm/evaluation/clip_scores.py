@@ -25,7 +25,7 @@ from mm.motion import gain_by_frequency, measure_displacement
 EDGES = (0.05, 0.1, 0.2, 0.35)  # cycles per px, of the bands of detail; Fourier scenes end at the last
 # Of the five scales of MS-SSIM (Wang et al. 2003); a small frame has fewer, and their weights sum to 1.
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-EVERY = 2  # of the scored frames, those whose SSIM is taken
+EVERY = 3  # of the scored frames, one whose SSIM is taken
 KERNEL = 11  # px, of SSIM's window
 SAME = 0.5 / 255  # difference below which the truth is the clip itself
 LEAST_STILL = 0.01  # of the frame's pixels, to measure flicker
@@ -41,7 +41,7 @@ class ClipScore(NamedTuple):
     """Scores of one magnified clip; NaN where there is nothing to measure.
 
     Attributes:
-        ssim: mean over every second frame.
+        ssim: mean over every third frame.
         psnr: dB, of all frames.
         ms_ssim: likewise, with as many scales as the frames' size has.
         gain: part of the magnified vibration that is shown; 1 is right.

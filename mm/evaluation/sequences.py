@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mm.errors import InputError
+from mm.evaluation.protocol import Rounding
 from mm.evaluation.renderers import Stage
 from mm.evaluation.scene_spec import REACH, SceneSpec
 from mm.synthesis import Camera, TrajectoryConfig
@@ -88,6 +89,7 @@ def render_sequence(
     camera: Camera | None = None,
     noise: float = 0.0,
     seed: int = 0,
+    rounding: Rounding = "random",
 ) -> Sequence:
     """Render a clip and its truth.
 
@@ -99,6 +101,7 @@ def render_sequence(
         camera: what the camera does; a global shutter. None adds nothing but noise and rounding.
         noise: standard deviation of the photon noise at mid-grey, in [0, 1] units.
         seed: of the camera's noise, with the scene's index.
+        rounding: of the recorded frames to 8 bits, as of :func:`~mm.evaluation.protocol.record_frames`.
 
     Raises:
         InputError: if a layer moves farther than the scene was built for, or the camera's shutter rolls.
@@ -118,7 +121,9 @@ def render_sequence(
     clean, truth = (
         camera.exposed(shown.frames(each).cpu()[None], random, index, len(motion.band)) for each in moved
     )
-    thresholds = random.uniform("rounding", *clean.shape[1:])
+    thresholds = None if rounding == "none" else random.uniform("rounding", *clean.shape[1:])
+    if thresholds is not None and rounding == "nearest":
+        thresholds = thresholds.fill_(0.5)
     recorded = camera.recorded(clean, random, torch.tensor([noise]), thresholds)
     clean, truth = (camera.sharpened(each, random).clamp(0, 1)[0] for each in (clean, truth))
     return Sequence(recorded[0], truth, clean)

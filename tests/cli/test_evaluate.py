@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from mm.cli import main
+from mm.cli.evaluate import MEASUREMENTS
 from mm.data import MixedDataModule, NamedSource, ProceduralCutouts, ProceduralPhotographs
 from mm.data.held_out import PROCEDURAL_SEED
 from mm.errors import InputError
@@ -20,7 +22,8 @@ from mm.evaluation import physical, random_texture
 from mm.evaluation.pictures import named_pictures
 from mm.evaluation.tables import COLUMNS
 from mm.networks import MagnificationNetwork, NetworkConfig
-from mm.networks.weights import save
+from mm.networks.weights import save, shipped
+from mm.registry import methods
 from mm.synthesis import Synthesizer
 
 SMALL = NetworkConfig(stem_channels=4, channels=4, encoder_blocks=1, decoder_blocks=1)
@@ -52,7 +55,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 def evaluate(measurement: str, out: Path, weights: Path, *more: str) -> list[dict[str, str]]:
     options = ["--out", str(out), "--size", "72x64", "--count", "1", "--device", "cpu"]
     assert main(["evaluate", measurement, *options, "--methods", f"new={weights}", *more]) == 0
-    with (out / f"{measurement}.csv").open(newline="") as file:
+    return read_rows(out / f"{measurement}.csv")
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -255,6 +262,47 @@ def test_clip(
     settings = json.loads((tmp_path / "clip.json").read_text())
     assert (settings["axes"], settings["frames"]) == (["factor=10", "crf=none,30"], 18)
     assert "× 10, CRF 30" in capsys.readouterr().out
+
+
+def test_a_tiny_leaderboard(
+    tmp_path: Path, weights: Path, folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ranked by SSIM over all levels, with the command that makes it again."""
+    monkeypatch.setattr("mm.evaluation.leaderboard.AXES", {"factor": (50.0,), "crf": (23.0,)})
+    entries = ("--methods", f"new={weights},linear")
+    more = ("--frames", "18", "--size", "64x64", "--renderer", "project", *folders)
+    rows = evaluate("leaderboard", tmp_path / "one", weights, *entries, *more)
+    columns = ("input", "oracle", "new", "linear")
+    levels = [("20", "none"), ("50", "none"), ("20", "23")]
+    assert [(row["method"], row["factor"], row["crf"]) for row in rows] == [
+        (method, *level) for method in columns for level in levels
+    ]
+    page = (tmp_path / "one" / "leaderboard.md").read_text()
+    ranking = next(part for part in page.split("\n\n") if part.startswith("| entry"))
+    entered = [line.split(" | ") for line in ranking.splitlines()[2:]]
+    ssims = {
+        method: sum(float(row["ssim"]) for row in rows if row["method"] == method) / 3 for method in columns
+    }
+    assert [cells[0].strip("| ") for cells in entered] == sorted(columns, key=lambda name: -ssims[name])
+    for cells in entered:
+        assert float(cells[1].strip("* ")) == pytest.approx(ssims[cells[0].strip("| ")], abs=6e-4)
+    # The best of those that do not know the truth stands out.
+    (best,) = [cells[0].strip("| ") for cells in entered if cells[1].startswith("**")]
+    assert best == max(("new", "linear"), key=ssims.__getitem__)
+
+    (command,) = [line for line in page.splitlines() if line.startswith("mm evaluate leaderboard")]
+    assert main([*shlex.split(command)[1:], "--out", str(tmp_path / "again"), "--device", "cpu"]) == 0
+    again = read_rows(tmp_path / "again" / "leaderboard.csv")
+    timeless = [{name: value for name, value in row.items() if "seconds" not in name} for row in rows]
+    assert [{name: row[name] for name in timeless[0]} for row in again] == timeless
+
+
+def test_the_leaderboard_has_every_method_and_every_shipped_network() -> None:
+    entries = MEASUREMENTS["leaderboard"].methods.split(",")
+    assert len(entries) >= 8
+    networks = {name for name in entries if "=" in name}
+    assert networks == {f"{name}={name}" for name in shipped()}
+    assert set(entries) - networks == set(methods) - {"learned"}
 
 
 def test_procedural_images_are_none_that_training_draws(weights: Path, tmp_path: Path) -> None:
