@@ -89,6 +89,12 @@ MEASUREMENTS = {
         count=4,
         size="128x128",
     ),
+    "protocol": _Entry(
+        "published evaluations, by --set: figure8 (the paper's, as its authors' later script runs it), disc "
+        "(a swinging disc), geometric (translation, rotation, noise, blur)",
+        "mm.evaluation.published:protocol",
+        ("set",),
+    ),
     "leaderboard": _Entry(
         "every method and the shipped networks on such clips, at nine levels of five axes, ranked",
         "mm.evaluation.leaderboard:Leaderboard",
@@ -155,6 +161,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X,…",
         help="other than the protocol's: several for gain and frequency, one for physical",
     )
+    levels.add_argument("--set", metavar="NAME", help="protocol: figure8 (default), disc or geometric")
     levels.add_argument(
         "--axis",
         action="append",
@@ -206,6 +213,7 @@ def run(args: argparse.Namespace) -> None:
         "temporal": args.temporal or None,
         "axes": args.axes,
         "frames": args.frames,
+        "set": args.set,
     }
     for option, value in options.items():
         if value is not None and option not in entry.options:
@@ -248,6 +256,8 @@ def run(args: argparse.Namespace) -> None:
             given["gain"] = not args.no_gain
         elif args.measurement == "gain":
             given["temporal"] = args.temporal
+        elif args.set is not None:
+            given["name"] = args.set
         elif "axes" in entry.options:
             given = _clip_settings(args, width, height)
         module, name = entry.path.split(":")
@@ -277,6 +287,7 @@ def run(args: argparse.Namespace) -> None:
         "seed": args.seed,
         "size": [width, height],
         "rounding": args.rounding,
+        **({"set": args.set} if "set" in entry.options else {}),
         **({"axes": args.axes, "frames": given["frames"]} if "axes" in entry.options else {}),
         "photographs": args.photographs or "procedural",
         **({"held_out": held_out} if args.photographs or args.cutouts else {}),
@@ -320,7 +331,12 @@ def print_table(console: Console, table: Table) -> None:
         grid.add_column(name, justify="left" if place < table.text else "right")
     for line in table.marked("[bold]", "[/]"):
         grid.add_row(*line)
-    console.print(grid)
+    wide = console.options.update(max_width=10_000)
+    if console.measure(grid, options=wide).maximum > console.width:
+        # The grid would cut off its cells.
+        console.print(table.markdown(), soft_wrap=True, markup=False, highlight=False)
+    else:
+        console.print(grid)
 
 
 def _page(args: argparse.Namespace, settings: dict[str, Any], tables: list[Table], notes: list[str]) -> str:
@@ -331,7 +347,8 @@ def _page(args: argparse.Namespace, settings: dict[str, Any], tables: list[Table
     command = ["mm", "evaluate", args.measurement]
     for name, value in vars(args).items():
         flag = f"--{ {'axes': 'axis'}.get(name, name.replace('_', '-')) }"
-        if name in ("measurement", "out", "overwrite", "device") or value in (None, False, []):
+        left_out = name in ("measurement", "out", "overwrite", "device")
+        if left_out or value is None or value is False or value == []:
             continue
         if name == "axes":
             command += [part for each in value for part in (flag, each)]

@@ -217,6 +217,37 @@ def draw_physical(path: Path, found: Mapping[Place, Sequence[Recovered]], fps: f
     figure.savefig(path)
 
 
+def draw_levels(path: Path, rows: Sequence[Row], score: str = "ssim") -> None:
+    """Draw a score at each level, a curve a method.
+
+    Args:
+        path: a PNG.
+        rows: one column of panels for each content, one row for each renderer.
+        score: "ssim" or "psnr".
+    """
+    contents, renderers = (
+        list(dict.fromkeys(getattr(row, n) for row in rows)) for n in ("content", "renderer")
+    )
+    figure = _figure(len(renderers), len(contents))
+    axes = figure.subplots(len(renderers), len(contents), squeeze=False, sharey=True)
+    for line, renderer in zip(axes, renderers, strict=True):
+        for axis, content in zip(line, contents, strict=True):
+            shown = [row for row in rows if (row.content, row.renderer) == (content, renderer)]
+            levels = list(dict.fromkeys(row.level for row in shown))
+            for method in dict.fromkeys(row.method for row in shown):
+                style = {"color": "0.4", "linestyle": "--"} if method == BASELINE else {}
+                spreads = [row.spread(score) for row in shown if row.method == method]
+                mean, deviation = [each.mean for each in spreads], [each.deviation for each in spreads]
+                _draw_curve(axis, range(len(levels)), mean, deviation, label=method, **style)
+            names = [f"{m:g} × {f:g}" + f"\nnoise {n:g}" * bool(n) for m, f, n in levels]
+            axis.set_xticks(range(len(levels)), names, fontsize=7)
+            axis.grid(alpha=0.3)
+            axis.set_title(f"{content}, {renderer} renderer", fontsize=10)
+        line[0].set_ylabel({"ssim": "SSIM with the truth", "psnr": "PSNR / dB"}[score])
+    axes[0][0].legend(fontsize=8)
+    figure.savefig(path)
+
+
 def draw_clip(path: Path, levels: Sequence[ClipLevel], found: Mapping[Place, Sequence[ClipScore]]) -> None:
     """Draw SSIM, gain in the band and flicker against each axis that varies, a curve a method.
 
@@ -256,7 +287,7 @@ def draw_clip(path: Path, levels: Sequence[ClipLevel], found: Mapping[Place, Seq
                 axis.set_ylabel(label, fontsize=9)
         axes[0][column].set_title(title, fontsize=9)
         axes[-1][column].set_xlabel(name)
-    axes[0][0].legend(fontsize=7)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     figure.savefig(path)
 
 

@@ -264,6 +264,19 @@ def test_clip(
     assert "× 10, CRF 30" in capsys.readouterr().out
 
 
+def test_protocol(
+    tmp_path: Path, weights: Path, folders: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = evaluate("protocol", tmp_path, weights, "--set", "geometric", "--renderer", "project", *folders)
+    assert {row["content"] for row in rows} == {"translation", "rotation", "noise", "blur"}
+    assert {row["method"] for row in rows} == {"input", "new"}
+    assert all(float(row["rmse"]) > 0 for row in rows)
+    assert is_a_picture(tmp_path / "protocol.png")
+    assert json.loads((tmp_path / "protocol.json").read_text())["set"] == "geometric"
+    assert "not known: the pictures" in capsys.readouterr().out
+    assert "--set geometric" in (tmp_path / "protocol.md").read_text()
+
+
 def test_a_tiny_leaderboard(
     tmp_path: Path, weights: Path, folders: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -424,7 +437,9 @@ def test_an_earlier_runs_table_never_stands_beside_new_settings(
         (["clip", "--axis", "factor"], "--axis is numbers with commas between them"),
         (["clip", "--frames", "10000000"], "lower --frames or --size"),
         (["clip", "--frames", "9"], "frames must be at least"),
-        (["gain", "--axis", "crf=20"], "--axis is for clip; gain has none, leave it out"),
+        (["clip", "--photographs", "nowhere"], "'nowhere' is neither a folder nor the name of"),
+        (["protocol", "--set", "disk"], "no protocol is called 'disk'; did you mean 'disc'?"),
+        (["gain", "--axis", "crf=20"], "--axis is for clip, leaderboard; gain has none, leave it out"),
         (["noises"], "invalid choice: 'noises'"),
     ],
 )
