@@ -297,7 +297,8 @@ def run(args: argparse.Namespace) -> None:
     }
     sheet = args.out / f"{args.measurement}.json"
     # An earlier run's table must not stand beside these settings, should this run be stopped here.
-    sheet.with_suffix(".csv").unlink(missing_ok=True)
+    for suffix in (".csv", ".md"):
+        sheet.with_suffix(suffix).unlink(missing_ok=True)
     sheet.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     with warnings_as_lines():
         files = [*measurement.write(args.out, found), sheet.name]

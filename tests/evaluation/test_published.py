@@ -83,7 +83,8 @@ def test_the_disc_swings_by_two_alpha(pictures: Pictures, monkeypatch: pytest.Mo
             return quiet.truth
 
     for _, score in measurement.score(quiet, measurement.ask(Right(), quiet)):
-        assert score.ssim == pytest.approx(1)
+        # The variance of a disc of one colour is the arithmetic's error.
+        assert score.ssim == pytest.approx(1, abs=1e-3)
 
 
 def test_the_geometric_set_turns_and_moves_photographs(pictures: Pictures) -> None:
