@@ -22,7 +22,7 @@ _CONTRAST, _NOISE = 0.25, 0.5 / 255
 
 @dataclass(frozen=True)
 class Truth:
-    """How a magnified clip moves, against how it should.
+    """The motion of a magnified clip against the exact one.
 
     Attributes:
         least, most: measured over true motion, of the panel that moves least and of the one that moves most.
@@ -86,7 +86,7 @@ class Panels:
         return Truth(min(gains), max(gains), max(lates))
 
     def _panels(self) -> list[tuple[tuple[slice, slice], Floats, int]]:
-        """Where each panel is, the coordinate along its wave there, and its period."""
+        """The place of each panel, the coordinate along its wave there, and its period."""
         panels = []
         for row, angle in enumerate(ANGLES):
             for column, period in enumerate(PERIODS):

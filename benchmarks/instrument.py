@@ -275,7 +275,7 @@ def coverage(scenes: int, frames: int) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Held:
-    """Whether the intervals of one place held the truth: the share of frames, amplitude and frequency.
+    """Coverage of the truth by one place's intervals: the share of frames, amplitude and frequency.
 
     ``amplitude`` and ``frequency`` are None where the motion was not told. ``false``: whether motion was told
     of a place that stands still.

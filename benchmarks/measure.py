@@ -19,7 +19,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 
 @dataclass(frozen=True)
 class Cost:
-    """What a call cost.
+    """The cost of a call.
 
     Attributes:
         seconds: by the clock on the wall.
@@ -43,7 +43,7 @@ class Stopwatch:
         self._start = time.perf_counter()
 
     def stop(self) -> Cost:
-        """What was spent since the stopwatch was made."""
+        """The cost since the stopwatch was made."""
         seconds, processor = time.perf_counter() - self._start, time.process_time() - self._processor
         peak = peak_memory()
         return Cost(seconds, processor, peak, peak - self._before)
@@ -76,7 +76,7 @@ def alone(function: Callable[..., Any], *arguments: object) -> Any:
 
 
 def example(megabytes: int) -> Cost:
-    """What taking and writing so much memory costs."""
+    """The cost of taking and writing so much memory."""
     watch = Stopwatch()
     bytearray(b"1") * (megabytes * 1_000_000)
     return watch.stop()

@@ -99,7 +99,7 @@ def _run(method: Any, clip: Any) -> None:
 
 
 def variants(name: str, shape: tuple[int, int]) -> list[tuple[str, dict[str, Any]]]:
-    """What is measured of a method: a label and options each."""
+    """The measured variants of a method: a label and options each."""
     if name == "learned":
         return [("learned, fp32", {"precision": "32"}), ("learned, bf16", {"precision": "bf16"})]
     if name == "layered":

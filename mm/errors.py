@@ -1,4 +1,4 @@
-"""What tells a user, rather than a developer, that something is wrong: an exception, a warning, a hint."""
+"""Errors, warnings and hints for a user rather than a developer."""
 
 from __future__ import annotations
 

@@ -116,8 +116,10 @@ def run(args: argparse.Namespace) -> None:
 def summary(
     args: argparse.Namespace, motion: BlockMotion, found: MotionSpectrum, compression: Compression | None
 ) -> list[str]:
-    """The lines that the command prints: what was looked at, the peaks, and how to magnify the first one
-    whose frequency the clip is long enough to tell."""
+    """Return the command's lines: the clip, its peaks, and how to magnify the first certain one.
+
+    A peak is certain if the clip is long enough for its frequency.
+    """
     seconds = found.frames / motion.fps
     lines = [
         f"{args.input}: {found.frames} frames at {motion.fps:.6g} a second, {seconds:.3g} s; "

@@ -1,4 +1,4 @@
-"""What runs on CPU workers: from images to the layers of training samples, and the Lightning data modules."""
+"""The work of CPU workers, from images to the layers of training samples; the Lightning data modules."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _LEAST_ALPHA = 2.0
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How layers are varied.
+    """Ranges of the variation of layers.
 
     Attributes:
         largest_scale: photographs and cut-outs are enlarged at most this many times (2 in the paper, section

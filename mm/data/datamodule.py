@@ -218,8 +218,7 @@ class MagnificationDataModule(LightningDataModule):
         self.dataset("train")
 
     def dataset(self, stage: Stage, subset: str | None = None) -> LayersDataset:
-        """Return the layers of one stage, of one subset or of the mixture; :meth:`setup` must have been
-        called.
+        """Return the layers of one stage, of one subset or of the mixture, after :meth:`setup`.
 
         Raises:
             InputError: if the split leaves nothing for this stage.

@@ -1,5 +1,4 @@
-"""Images that need no data set: dead leaves with the statistics of photographs, smooth textures, and textured
-objects with masks.
+"""Procedural images: dead leaves with the statistics of photographs, smooth textures, textured objects.
 
 Dead leaves are opaque shapes that cover one another, their radii r distributed as r⁻³. Lee, Mumford and
 Huang, "Occlusion models for natural images" (IJCV 2001), show that this alone gives the statistics that
@@ -358,8 +357,7 @@ def _outline_mask(height: int, width: int, generator: np.random.Generator) -> Pi
 
 @cache
 def _tiles() -> list[Floats]:
-    """Return square textures (512, 512) of mean 0 and standard deviation 1, periodic; the first is 1/f²
-    noise.
+    """Return square textures (512, 512), periodic, of mean 0 and deviation 1; the first is 1/f² noise.
 
     They are made once in a process, with a seed of their own: pictures differ by what they cut out of them.
     """

@@ -1,4 +1,4 @@
-"""Which sample comes when in training: one endless stream, shared out over ranks, resumable anywhere."""
+"""The order of training samples: one endless stream, shared out over ranks, resumable anywhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mm.errors import InputError
 
 @dataclass
 class StreamPosition:
-    """How many samples of the training stream were handed to the trainer, over all ranks."""
+    """The number of training samples that the trainer has received, over all ranks."""
 
     samples: int = 0
 
@@ -105,7 +105,7 @@ class StreamSampler(DistributedSampler[Any]):
 
 
 class FixedSampler(DistributedSampler[Any]):
-    """Indices of a fixed set, shared out over ranks: rank r takes r, r + ranks, r + 2·ranks, …
+    """Indices of a fixed set, shared out over ranks: rank r takes r, r + ranks, r + 2·ranks and so on.
 
     Together they have each sample once, so that a score does not depend on the number of ranks. Where the
     ranks do not divide the set, the first ones have a sample more; nothing in validation waits for the other

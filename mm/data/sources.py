@@ -1,4 +1,4 @@
-"""What an image source is, folders of images as sources, and the ways to name a source in a configuration."""
+"""Image sources: their contract, folders of images, and the ways to name one in a configuration."""
 
 from __future__ import annotations
 

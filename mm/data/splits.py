@@ -1,4 +1,4 @@
-"""Which images are for training, which for validation and which for testing."""
+"""The split of images into training, validation and test."""
 
 from __future__ import annotations
 

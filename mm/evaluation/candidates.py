@@ -66,7 +66,7 @@ class Candidate(Protocol):
 
     @property
     def measured_on(self) -> str:
-        """What :meth:`magnify` works on, in words."""
+        """The input of :meth:`magnify`, in words."""
         ...
 
     def magnify(self, pair: Pair) -> Tensor:
@@ -201,7 +201,7 @@ class Filtered(Method):
 
     @property
     def has_filter(self) -> bool:
-        """Whether the band's FIR filter is used, not a kernel of the method for one frequency."""
+        """True if the band's FIR filter is used, not a kernel of the method for one frequency."""
         return "frequency" not in inspect.signature(self.make).parameters
 
     @property

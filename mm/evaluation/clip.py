@@ -190,7 +190,7 @@ class Case:
 
     @cached_property
     def clip(self) -> Clip:
-        """What a candidate is given."""
+        """The input of a candidate."""
         band = Band(self.level.low, self.level.high, FPS)
         return Clip(self.rendered.frames, self.level.factor, band, self._largest())
 

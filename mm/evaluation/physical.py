@@ -62,7 +62,7 @@ class Recovered:
 
     @property
     def correlation(self) -> float:
-        """Of the measured signal with the true one, in [-1, 1]; NaN if one of them is constant or lost."""
+        """Correlation of the measured signal with the true one, -1 to 1; NaN if one is constant or lost."""
         known = self.measured.isfinite()
         if int(known.sum()) < 2:
             return math.nan

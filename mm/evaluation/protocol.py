@@ -56,7 +56,7 @@ class Level:
 
     @property
     def output_motion(self) -> float:
-        """How far each moving layer should move in the output, px."""
+        """The displacement of each moving layer in the output, px."""
         return self.motion * self.factor
 
 

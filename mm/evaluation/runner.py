@@ -54,7 +54,7 @@ class Conditions:
 
 
 class Place(NamedTuple):
-    """Where in a measurement a list of scores belongs."""
+    """The place of a list of scores in a measurement."""
 
     content: str
     renderer: str

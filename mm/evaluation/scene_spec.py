@@ -1,4 +1,4 @@
-"""What a scene of a measurement shows: a picture, objects before it, and the direction in which each moves.
+"""A measurement's scene: a picture, objects before it, and the direction in which each moves.
 
 The content is the same whichever renderer shows it and at every level, so that renderers, methods and levels
 are compared on the same scenes. It is a function of (seed, index) and of the pictures.
@@ -32,7 +32,7 @@ MIN_SIDE, MAX_SIDE = 64, 2048  # px of a frame
 
 @dataclass(frozen=True)
 class Pictures:
-    """Where the pictures come from.
+    """The sources of the pictures.
 
     Attributes:
         photograph: (seed, index) -> (3, h, w) in [0, 1]: the background of scene ``index``.
@@ -45,7 +45,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """What one scene shows. Sizes in px of the frame; one px of a picture is one px of the frame.
+    """The content of one scene. Sizes are px of the frame, and one px of a picture is one px of the frame.
 
     Attributes:
         index: of the scene.

@@ -175,8 +175,7 @@ def random_texture(
 
 
 def texture_from_image(image: Tensor, height: int, width: int, *, cutoff: float = CUTOFF) -> Tensor:
-    """Return the middle of a photograph (3, h, w) in [0, 1] as a texture (3, height, width), float64, that
-    repeats.
+    """Return the middle of a photograph as a periodic texture (3, height, width), float64.
 
     What makes its opposite sides differ is taken out as a smooth addition (the periodic component of L.
     Moisan, "Periodic plus smooth image decomposition", 2011), then everything finer than ``cutoff``

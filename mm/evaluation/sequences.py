@@ -22,7 +22,7 @@ from mm.synthesis.random import SampleRandom
 
 @dataclass(frozen=True)
 class LayerMotion:
-    """How the layers of a scene move over T frames, px (x, y), the background first.
+    """The motion of a scene's layers over T frames, px (x, y), the background first.
 
     Attributes:
         band: (T, 1 + K, 2) float64, the vibration inside the band.

@@ -1,4 +1,4 @@
-"""How well a magnified demonstration clip shows the motion that it should: measured, not assumed.
+"""Measured motion of a magnified demonstration clip against the exact one.
 
 The displacement of each moving region, frame by frame, is read off the clip by :mod:`mm.motion`; the
 output's course is compared with the true one's, read in the same way off the true magnified clip.
@@ -43,13 +43,13 @@ class RegionMotion:
 
     @property
     def within(self) -> bool:
-        """Whether the gain is within the tolerance."""
+        """True if the gain is within the tolerance."""
         return abs(self.gain - 1) <= MOTION_TOLERANCE
 
 
 @dataclass(frozen=True)
 class VibrationReport:
-    """What :func:`measure_vibration` found.
+    """The result of :func:`measure_vibration`.
 
     Attributes:
         factor, mode, amplitude, fps: as asked for; amplitude in px.
@@ -74,12 +74,12 @@ class VibrationReport:
 
     @property
     def motion_met(self) -> bool:
-        """Whether the mean gain is within the tolerance."""
+        """True if the mean gain is within the tolerance."""
         return abs(self.gain - 1) <= MOTION_TOLERANCE
 
     @property
     def still_met(self) -> bool:
-        """Whether the still region stays still."""
+        """True if the still region stays still."""
         return self.still_change < STILL_LIMIT
 
     def as_dict(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ from mm.video.writer import DEFAULT_CRF, DEFAULT_PRESET, check_output, create_cl
 
 @dataclass(frozen=True)
 class ClipReport:
-    """What was done to a clip.
+    """The report of a magnified clip.
 
     Attributes:
         source: what was read.
@@ -320,7 +320,7 @@ def _check_distinct(source: Path, target: Path) -> None:
 
 
 def _frames_within(info: ClipInfo, start: float | None, end: float | None) -> int | None:
-    """How many frames will come, as far as the container knows."""
+    """Return the expected number of frames, as far as the container knows."""
     if info.frames is None or info.duration is None:
         return None
     until = info.duration if end is None else min(end, info.duration)

@@ -45,7 +45,7 @@ class Framing(View):
 
     @property
     def needs_input(self) -> bool:
-        """Whether the input frames are needed once the output is there."""
+        """True if the input frames are needed once the output is there."""
         return self.side_by_side or self.region is not None
 
     def compose(self, output: Tensor, originals: Tensor | None) -> Tensor:

@@ -210,7 +210,7 @@ class Pipeline:
 
 
 class _Waiting:
-    """What belongs to the frames that a method still holds: their times, and where needed the frames.
+    """Times of the frames that a method still holds and, where needed, the frames.
 
     They wait as 16-bit codes, which takes half the memory and changes no frame of up to 14 bits.
     """

@@ -172,7 +172,7 @@ def settle(name: str | None = None, **given: Any) -> Settings:
 
 
 def _maker(method: str) -> Any:
-    """What makes the method; None for a name that is not there, which is refused where it is made."""
+    """Return the method's factory; None for an unknown name, which is refused later."""
     return methods.get(method) if method in methods else None
 
 

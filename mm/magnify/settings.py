@@ -1,4 +1,4 @@
-"""How a clip is magnified: the values that a user and a preset settle on."""
+"""Settings of a magnification: the values that a user and a preset settle on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mm.temporal import Band, from_band
 
 @dataclass(frozen=True)
 class Settings:
-    """How a clip is magnified: what a user can choose and a preset can hold.
+    """The settings that a user can choose and a preset can hold.
 
     Attributes:
         method: a name in :data:`mm.registry.methods`.

@@ -46,7 +46,7 @@ class Shots:
 
     @property
     def too_short(self) -> bool:
-        """Whether the temporal filter will refuse the shot that ends here."""
+        """True if the temporal filter will refuse the shot that ends here."""
         return self._length < self._needed
 
     def push(self, pts: tuple[int, ...], begins: bool, info: ClipInfo) -> None:

@@ -13,7 +13,7 @@ MARGIN = 8
 
 
 def reach(side: int) -> int:
-    """How far a frame of this side goes on at either end, px; half of a short side at most."""
+    """Return the extension of a frame at either end, px; at most half of a short side."""
     return min(MARGIN, side // 2)
 
 

@@ -1,4 +1,4 @@
-"""What the methods without a network share: they change each place's signal over time (Eulerian view).
+"""Base of the methods without a network: they change each place's signal over time (Eulerian view).
 
 A frame is analysed once into a representation; the motion at a place is a number that is told from two
 representations; the frame is then rewritten with ``alpha`` times that motion added. Only those three steps
@@ -61,7 +61,7 @@ class EulerianMagnifier(FrameStream):
 
     @property
     def device(self) -> torch.device:
-        """Where the method works."""
+        """The device of the method."""
         return self._device
 
     # --- what a method is ---------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class EulerianMagnifier(FrameStream):
         return motion
 
     def _kept(self, parts: Parts) -> Parts:
-        """What of the representation waits for the filter; it comes back to :meth:`_magnified` as it is."""
+        """Return the parts that wait for the filter; :meth:`_magnified` gets them back unchanged."""
         return ()
 
     # --- the stream ---------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ class EulerianMagnifier(FrameStream):
         return line if self.filter is None else f"{line}; {self.filter.describe()}"
 
     def _options(self) -> Iterable[str]:
-        """What :meth:`describe` says of the method's own options."""
+        """Return the method's options, in the words of :meth:`describe`."""
         return ()
 
     def _work(self, frames: Tensor) -> Iterator[Tensor]:

@@ -46,7 +46,7 @@ class _Pending(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """What is moved, and how it is told."""
+    """The moved layers, and their description."""
 
     camera: Model | None
     guides: np.ndarray
@@ -155,7 +155,7 @@ class FlowMagnifier(FrameStream):
 
     @property
     def device(self) -> torch.device:
-        """Where motion is refined and layers are moved."""
+        """The device on which motion is refined and layers are moved."""
         return self._device
 
     @property
@@ -299,7 +299,7 @@ class FlowMagnifier(FrameStream):
     # --- layers -------------------------------------------------------------------------------------------
 
     def _make_plan(self) -> _Plan | None:
-        """What is moved, or None if nothing moves."""
+        """Return the layers to move, or None if nothing moves."""
         assert self._tensor is not None
         assert self._first is not None
         cells = choose_points(self._tensor)
@@ -457,7 +457,7 @@ def _checked_layers(layers: str | int | tuple[float, float]) -> Layers | int | t
 
 
 def _words(camera: Model | None, strength: tuple[float, ...], background: bool, chosen: list[int]) -> str:
-    """What was found, for the user."""
+    """Describe the layers to the user."""
     found = ", ".join(f"{number}: {px:.2g} px" for number, px in enumerate(strength) if number)
     scene = "a background" if background else "no background"
     moved = "none" if not chosen else ", ".join(map(str, chosen))

@@ -165,7 +165,7 @@ class LayeredMagnifier(FrameStream):
 
     @property
     def device(self) -> torch.device:
-        """Where the method works."""
+        """The device of the method."""
         return self._device
 
     # Inner filters count frames.
@@ -290,7 +290,7 @@ class LayeredMagnifier(FrameStream):
         yield from self._finished(self._inner.push(seen[None]))
 
     def _view(self, frame: Tensor, steady: Tensor, residual: Tensor, found: bool) -> Tensor:
-        """What the inner method sees (3, h, w): the region in its own frame, with the first's around it."""
+        """Return the inner method's frame (3, h, w): the region now, with the first frame around it."""
         then = apply(inverse(residual), self._places)
         view = self._first.at(then)
         if found:

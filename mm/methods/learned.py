@@ -111,7 +111,7 @@ class LearnedMagnifier(FrameStream):
 
     @property
     def device(self) -> torch.device:
-        """Where the network works."""
+        """The device of the network."""
         return next(self.network.parameters()).device
 
     def memory(self, height: int, width: int, frames: int) -> int:

@@ -1,4 +1,4 @@
-"""What the methods that turn waves share: the channels that they move, and how far a wave may turn."""
+"""Phase shifts: the channels that are moved, and the largest shift of a wave."""
 
 from __future__ import annotations
 

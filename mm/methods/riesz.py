@@ -124,7 +124,7 @@ class RieszMagnifier(EulerianMagnifier):
         self._count = sum(2 * math.prod(size) for size in self._turns)
 
     def _turn_sizes(self, pyramid: RieszPyramid) -> list[tuple[int, int]]:
-        """Of the turn of each level: what is blurred enough needs half as many samples each way."""
+        """Return the grid of each level's phase shift: a blurred one has half the samples each way."""
         return [
             ((size[0] + 1) // 2, (size[1] + 1) // 2) if _halves(size, self.smoothing) else size
             for size in pyramid.sizes

@@ -1,4 +1,4 @@
-"""Where a region of the first frame is in every other frame: an affine transform, found by its pixels.
+"""The place of the first frame's region in every other frame: an affine transform, found by its pixels.
 
 Robust inverse-compositional Lucas–Kanade registration (Baker and Matthews 2004, "Lucas-Kanade 20 years on: a
 unifying framework"), from coarse to fine. Every frame is compared with the first, not with the one before, so
@@ -56,7 +56,7 @@ _STRETCH = 8.0
 
 
 class Fit(NamedTuple):
-    """Where the region is in a frame.
+    """The place of the region in a frame.
 
     Attributes:
         transform: (2, 3) float64 on the CPU, from points of the first frame to points of this one, px.
@@ -363,7 +363,7 @@ def _residual(
 
 
 def _recognised(level: _Level, spline: Spline, transform: Tensor, agreeing: Tensor) -> bool:
-    """Whether what is there is the region: all of it roughly, or a good part of its texture closely."""
+    """True if the region is there: all of it roughly, or a good part of its texture closely."""
     if _likeness(level, spline, transform, level.weights) >= _ALIKE:
         return True
     alike = _likeness(level, spline, transform, agreeing)
@@ -371,7 +371,7 @@ def _recognised(level: _Level, spline: Spline, transform: Tensor, agreeing: Tens
 
 
 def _agreement(level: _Level, spline: Spline, transform: Tensor, agreeing: Tensor) -> float:
-    """How good a fit is: how much of the texture agrees, and how well."""
+    """The quality of a fit: the share of the texture that agrees, and the agreement."""
     return _part(level, agreeing) * _likeness(level, spline, transform, agreeing)
 
 

@@ -1,4 +1,4 @@
-"""What every method does with a stream of frames: batches, what waits, and the end of the clip."""
+"""Streams of frames for every method: batches, waiting frames, and the end of the clip."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class FrameStream(Magnifier):
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where the method works."""
+        """The device of the method."""
 
     @abstractmethod
     def _work(self, frames: Tensor) -> Iterator[Tensor]:

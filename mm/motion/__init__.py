@@ -1,4 +1,4 @@
-"""What moves, and how far: registration, displacement, gain, block tracking and spectrum.
+"""Motion measurement: registration, displacement, gain, block tracking and spectrum.
 
 The room knows neither the renderers nor the methods and networks that it judges. A user's clip is followed
 by ``blocks``, and its frequencies are found by ``spectrum``; both are imported by name alone.

@@ -1,4 +1,4 @@
-"""How each part of a clip moves, frame by frame: displacement signals on a grid of blocks, in one pass.
+"""Displacement signals on a grid of blocks, frame by frame, in one pass over a clip.
 
 Each block is followed by a gradient estimator (Lucas and Kanade 1981) on the blurred luminance, against an
 anchor: the block as it was in an earlier frame, at first the first one. With g the anchor's gradient, a frame
@@ -102,7 +102,7 @@ class BlockMotion:
 
     @property
     def crossed(self) -> tuple[float, float] | None:
-        """Where in the clip, px, something crosses the picture or moves far; None if nothing does."""
+        """The place in the clip, px, of something that crosses it or moves far; None without any."""
         frames = len(self.displacement)
         lost = (1 - self.followed) * frames >= max(CROSSED, 0.02 * frames)
         swing = np.ptp(self.displacement, axis=0).max(-1) / 2
@@ -388,8 +388,10 @@ class BlockTracker:
         return cut
 
     def finish(self) -> tuple[Array, Array, Array]:
-        """Return what is known of the blocks: (T, rows, columns, 2) px, (rows, columns, 2, 2) per px², and
-        (rows, columns) in [0, 1]; see :class:`BlockMotion`'s displacement, texture and followed."""
+        """Return displacement, texture and followed of :class:`BlockMotion`.
+
+        They are (T, rows, columns, 2) px, (rows, columns, 2, 2) per px², (rows, columns) in [0, 1].
+        """
         self._solve(np.ones((self.rows, self.columns), bool))
         frames = max(self._frames, 1)
         return (

@@ -157,7 +157,7 @@ class PlaceMotion:
 
 @dataclass(frozen=True)
 class Shape:
-    """How the whole picture moves at one frequency.
+    """The motion of the whole picture at one frequency.
 
     Attributes:
         frequency_hz: of the motion.

@@ -47,7 +47,7 @@ HELD = 1.65  # the variance of what it holds back of an amplitude, over that of 
 
 @dataclass(frozen=True)
 class Followed:
-    """What was followed of one region.
+    """The followed motion of one region.
 
     Attributes:
         displacement: (T, 2) px from the first frame, order (x, y).

@@ -1,4 +1,4 @@
-"""How far content moved between two frames, to a hundredth of a pixel and better.
+"""Displacement between two frames, to a hundredth of a pixel and better.
 
 Two estimators, neither of which shares code or a kernel with anything that renders motion here:
 

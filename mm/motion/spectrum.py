@@ -76,7 +76,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class MotionSpectrum:
-    """What :func:`motion_spectrum` found.
+    """The result of :func:`motion_spectrum`.
 
     Attributes:
         frequencies: (F,) Hz, from 0 to half of the frame rate.
@@ -166,8 +166,10 @@ def suggested_band(frequency: float, fps: float, frames: int) -> tuple[float, fl
 
 
 def _along_texture(motion: BlockMotion) -> tuple[Floats, Floats]:
-    """Return the channels (T, 2 × blocks), a block's displacement along its worse and its better direction,
-    and of each the part of the frames that it was followed in, 0 without texture."""
+    """Return the channels (T, 2 × blocks) and the followed part of each, 0 without texture.
+
+    A block has two channels: its displacement along its worse and its better direction.
+    """
     values, vectors = np.linalg.eigh(motion.texture)
     signals = np.einsum("trci,rcij->trcj", motion.displacement, vectors)
     known = motion.followed[..., None] * (values > np.maximum(FLAT**2, DAMPING * values[..., 1:]))

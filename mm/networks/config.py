@@ -1,4 +1,4 @@
-"""What a network is made of, as values: the paper's choices, the 2018 release's, and everything between."""
+"""Configurations of the network: the paper's choices, the 2018 release's, and everything between."""
 
 from __future__ import annotations
 

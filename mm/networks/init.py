@@ -1,4 +1,4 @@
-"""Where training starts from.
+"""Initial weights of a training.
 
 "he": He et al. 2015 for every convolution, biases at zero, the second convolution of every residual block
 scaled down so that each block begins near the identity.

@@ -151,8 +151,7 @@ class MagnificationNetwork(ThreePartNetwork):
         return area // 16, area // 4
 
     def working_bytes(self, height: int, width: int, bytes_per_number: int) -> int:
-        """Return about how many bytes decoding a frame takes at once: most of them at full resolution, at
-        its end.
+        """Return about how many bytes decoding a frame takes, most of them at full resolution.
 
         Measured on a CPU in 32 bit: 1150 to 1390 bytes a px with the paper's 32 channels, at sizes from
         480×270 to 1920×1080 px.

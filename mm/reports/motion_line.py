@@ -37,7 +37,7 @@ _REFERENCE = 8  # frames at the beginning, whose mean is the reference
 
 @dataclass(frozen=True)
 class Place:
-    """Where and when a clip moves most, px and frames of the clip.
+    """The place and the time of a clip's largest motion, px and frames of the clip.
 
     Attributes:
         row: with the most motion along x.

@@ -71,7 +71,7 @@ def serve(root: Path, port: int, *, show: bool, most_bytes: int) -> None:
 
 
 class Window:
-    """What one browser window shows.
+    """The state of one browser window.
 
     Args:
         folder: of the clips.

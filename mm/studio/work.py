@@ -89,7 +89,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class How:
-    """How a clip is to be magnified, as the page's controls say it; None for what is not given."""
+    """Settings of a magnification from the page's controls; None for those that are not given."""
 
     method: str = "learned"
     factor: float = 10.0

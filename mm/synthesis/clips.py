@@ -179,8 +179,7 @@ class ClipSynthesizer(Synthesizer):
         return out | {name: batch[name] for name in ("seed", "subset", "index") if name in batch}
 
     def _other_motion(self, random: SampleRandom, count: int) -> tuple[Tensor, Tensor]:
-        """Return the parameters (B, K + 1, P) and the gain per px (B, K + 1) of the motion outside of the
-        band."""
+        """Return parameters (B, K + 1, P) and gain per px (B, K + 1) of the motion outside the band."""
         parameters = random.uniform("other motion", count, self.other.parameters)
         b = parameters.shape[0]
         size = self.geometry

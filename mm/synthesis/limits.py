@@ -1,4 +1,4 @@
-"""How large motions are: one mechanism for every motion generator.
+"""Limits of motion: one mechanism for every motion generator.
 
 A generator gives a field of arbitrary amplitude. Here its peak and its steepest gradient at gain 1 are
 measured over the layer, and an amplitude is drawn so that

@@ -35,7 +35,7 @@ _TURN = 2.0 * math.pi
 
 @runtime_checkable
 class MotionGenerator(Protocol):
-    """What a motion generator is; any class with these members is one.
+    """The contract of a motion generator; any class with these members is one.
 
     Attributes:
         parameters: how many uniform numbers one layer's motion takes.

@@ -382,8 +382,10 @@ class Renderer:
     def _material_motion(
         self, parameters: Tensor, gain: Gain, part: Gain, centre: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return for layers at ``gain`` what material is at each pixel of the frame, and its displacement at
-        ``part``, both (L, 2, H, W), the first relative to the layers' centres."""
+        """Return the material at each pixel of layers at ``gain``, and its displacement at ``part``.
+
+        Both are (L, 2, H, W), the first relative to the layers' centres.
+        """
         n = parameters.shape[0]
         height, width = self.geometry.height, self.geometry.width
         rows = torch.arange(height, device=parameters.device) - centre[:, 1:]

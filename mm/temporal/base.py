@@ -1,4 +1,4 @@
-"""What every temporal filter does alike: take chunks, check them, give band-passed frames in step."""
+"""Base of the temporal filters: take chunks, check them, give band-passed frames in step."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Complexes = NDArray[np.complex128]
 
 @dataclass(frozen=True)
 class Kernel:
-    """What a filter makes of a stream x, with P = len(past).
+    """A filter's coefficients on a stream x, with P = len(past).
 
     y[t] = Σₖ past[k]·x[t−k] + Σₖ ahead[k]·x[t+1+k] + Σₘ Re(weights[m] · Σⱼ poles[m]ʲ · x[t−P−j])
     """

@@ -106,7 +106,7 @@ class StreamingFilter(TemporalFilter):
 
 
 class _Matrices:
-    """What turns a window of frames and the state into a block of outputs and the next state."""
+    """Operators that turn a window of frames and the state into a block of outputs and the next state."""
 
     def __init__(self, from_window: Tensor, from_state: Tensor, advance: Tensor, enter: Tensor) -> None:
         self.from_window, self.from_state, self.advance, self.enter = from_window, from_state, advance, enter

@@ -1,4 +1,4 @@
-"""What a run was: its resolved configuration, the code's version, and the machine, kept with its results."""
+"""The record of a run: its resolved configuration, the code's version and the machine, beside the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What validation reports of one subset: quality, quality of doing nothing, and the gain of the motion."""
+"""Validation scores of one subset: quality, quality of doing nothing, and the gain of the motion."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ _UNSUPPORTED = {
 
 @dataclass(frozen=True)
 class Colour:
-    """What a stream says of its colours, as H.273 code points.
+    """A stream's colour tags, as H.273 code points.
 
     Attributes:
         matrix: how luma and chroma are made of RGB (1: BT.709, 5 and 6: BT.601, 9: BT.2020; 0: no matrix,
@@ -90,7 +90,7 @@ def guess_matrix(width: int, height: int) -> int:
 
 @dataclass(frozen=True)
 class Subsampling:
-    """How chroma planes are laid on the frame.
+    """The placement of chroma planes on the frame.
 
     Attributes:
         horizontal: True if chroma has half the columns (rounded up).

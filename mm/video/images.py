@@ -129,7 +129,7 @@ class ImageFolder:
 
     @property
     def first_time(self) -> Fraction:
-        """When the first frame that is handed out is shown, in seconds."""
+        """The display time of the first frame that is handed out, in seconds."""
         return self._numbered[0][0] * self.info.time_base
 
     def times(self) -> list[float]:

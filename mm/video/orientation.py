@@ -1,4 +1,4 @@
-"""How stored frames are turned and mirrored to stand upright: the display matrix of a container."""
+"""Turns and mirrors that set stored frames upright: the display matrix of a container."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _SUBSAMPLED = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """What must be known of a pixel format to read it.
+    """The properties of a pixel format that reading needs.
 
     Attributes:
         name: FFmpeg's name.

@@ -110,7 +110,7 @@ class VideoClip:
 
     @property
     def first_time(self) -> Fraction:
-        """When the first frame that is handed out is shown, in seconds of the container's own clock."""
+        """The display time of the first frame that is handed out, in seconds of the container's own clock."""
         assert self._first is not None
         return self._first.pts * self.info.time_base
 

@@ -29,14 +29,14 @@ _FAINT = 0.004
 
 
 class Moved(NamedTuple):
-    """Where a layer is in a frame, and where it shall be: both (2, h, w) px on cells, from the reference."""
+    """The present and the wanted place of a layer: both (2, h, w) px on cells, from the reference."""
 
     now: Tensor
     then: Tensor
 
 
 class Backdrop:
-    """What lies behind the moved layers, as far as it was seen, in the reference's px.
+    """The background behind the moved layers, as far as it was seen, in the reference's px.
 
     A pixel's first sight is kept. What was never seen mirrors what lies beyond the
     hole's border: texture that joins on, where smooth inpainting would leave a blur.
@@ -165,7 +165,7 @@ def _carried(image: Tensor, moved: Moved) -> Tensor:
 
 
 def _source(moved: Moved, places: Tensor) -> Tensor:
-    """Where in the frame is what shall be at ``places``."""
+    """Return the places in the frame of the pixels that shall be at ``places``."""
     back = inverse(moved.then)
     rows, columns = back.shape[-2:]
     points = centres(rows * CELL, columns * CELL).to(back) + back

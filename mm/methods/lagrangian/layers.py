@@ -94,7 +94,7 @@ def soft(mask: Tensor) -> Tensor:
 
 
 def share_of_cells(mask: Tensor) -> Tensor:
-    """How much of each cell (h, w) is the layer's, those at its border counted little.
+    """Return the layer's share of each cell (h, w); cells at its border count little.
 
     A window that lies half on a layer measures half of another's motion.
     """

@@ -127,7 +127,7 @@ def _solve(reference: Tensor, frame: Tensor, whole: Tensor) -> Tensor:
 
 
 def explained(reference: Slopes, frame: Slopes, motion: Tensor) -> tuple[Tensor, Tensor]:
-    """How much brightness changes in each window, and how much of that is left when the motion is followed.
+    """The change of brightness in each window, and its remainder once the motion is followed.
 
     Args:
         reference, frame: see :func:`slopes`.

@@ -22,7 +22,7 @@ _REACH = 9
 
 
 def coefficients(image: Tensor) -> Tensor:
-    """Of the spline through the pixels of ``image`` (n, C, H, W), mirrored at the rim; the same shape."""
+    """Return the coefficients of the spline through ``image`` (n, C, H, W), mirrored at the rim."""
     gain = 6 / (1 - _POLE**2) * -_POLE
     taps = [gain * _POLE**distance for distance in range(_REACH + 1)]
     for axis in (-2, -1):

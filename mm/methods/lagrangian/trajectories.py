@@ -1,4 +1,4 @@
-"""Which points move together: clusters of trajectories by correlation (Liu et al. 2005, section 3.2)."""
+"""Points that move together: clusters of trajectories by correlation (Liu et al. 2005, section 3.2)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ MIN_SIDE = 6
 
 
 def longest_wavelength(level: int) -> float:
-    """The longest wavelength, px, of which level ``level`` still holds half: 7.7, 17, 34, …
+    """Return the longest wavelength, px, half of which is in level ``level``: 7.7, 17, 34 and so on.
 
     The kernel's response is cos⁴(ω/2), and what a level leaves to the next is reduced and expanded by it,
     at every level so far: Π cos⁸(2ʲω/2), j = 0 … level, which is (sin(n·ω/2) / (n·sin(ω/2)))⁸ with
@@ -30,14 +30,14 @@ def longest_wavelength(level: int) -> float:
     count = 2.0 ** (level + 1)
 
     def left(angle: float) -> float:
-        """What is left to the next level of a wave with n·ω/2 = ``angle``, less one half."""
+        """Return the share of a wave with n·ω/2 = ``angle`` that the next level gets, less one half."""
         return (math.sin(angle) / (count * math.sin(angle / count))) ** 8 - 0.5
 
     return math.pi * count / float(brentq(left, 1e-3, math.pi / 2))
 
 
 def depth(height: int, width: int) -> int:
-    """How many times images of this size are reduced at most: no side below 3 px."""
+    """Return the largest number of reductions of an image: no side below 3 px."""
     side, count = min(height, width), 0
     while side >= MIN_SIDE:
         side, count = (side + 1) // 2, count + 1

@@ -159,7 +159,7 @@ class SteerablePyramid:
         return Parts(oriented, (low * self._low_wave()).real)
 
     def highpass(self, images: Tensor) -> Tensor:
-        """What is finer than the finest ring, and the spectrum's corners: (n, C, H, W)."""
+        """Return the detail finer than the finest ring, and the spectrum's corners: (n, C, H, W)."""
         return self._image(self._spectrum(images) * self._high_window())
 
     def synthesise(

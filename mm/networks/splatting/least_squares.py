@@ -35,9 +35,9 @@ LEVELS = 5
 
 
 class Equations(NamedTuple):
-    """Normal equations (B, 6, h, w) at 1/4, 1/8 and 1/16 of the resolution, in units of [0, 1] and
-    full-resolution px.
+    """Normal equations (B, 6, h, w) at 1/4, 1/8 and 1/16 of the resolution.
 
+    Their units are those of values in [0, 1] and full-resolution px.
     ``fine`` holds those of the two finest levels of the image pyramid, for small motion; ``coarse`` those of
     the level that has the grid's own resolution, for motion of several px.
     """
