@@ -10,9 +10,11 @@ A sweep has a folder::
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import os
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check(sweep: Sweep, values: Mapping[str, Any], fit: Sequence[str] = ()) -> None:
-    """Make all parts of a run, short of running it, once with each listed value.
+    """Make all parts of a run, short of running it, so often that each listed value is in one.
 
     Raises:
         InputError: for an option or a value that ``mm fit`` refuses, or a metric that no run logs.
@@ -86,15 +88,19 @@ def check(sweep: Sweep, values: Mapping[str, Any], fit: Sequence[str] = ()) -> N
     given = {short(word.partition("=")[0].removeprefix("--")) for word in fit}
     if twice := given & {"trainer.default_root_dir", "ckpt_path", *map(short, sweep.parameters)}:
         raise InputError(f"--fit {' '.join(fit)}: the sweep itself sets {', '.join(twice)}; leave it out")
-    listed = [{name: v} for name, each in sweep.parameters.items() for v in getattr(each, "choices", ())]
-    for one in [{}, *listed]:
-        plugins, words = take_option([*fit_options(sweep, {**values, **one}), *fit])
+    listed = {name: each.choices for name, each in sweep.parameters.items() if hasattr(each, "choices")}
+    for at in range(max(map(len, listed.values()), default=1)):
+        made = {**values, **{name: choices[at % len(choices)] for name, choices in listed.items()}}
+        plugins, words = take_option([*fit_options(sweep, made), *fit])
         load_plugins(plugins)
-        with tempfile.TemporaryDirectory() as root:
-            try:
+        logging.disable(logging.WARNING)  # Lightning's remarks on a run that does not take place.
+        try:
+            with tempfile.TemporaryDirectory() as root, warnings.catch_warnings(action="ignore"):
                 cli = build([*words, f"--trainer.default_root_dir={root}"], run=False)
-            except InputError as error:
-                raise InputError(f"{sweep.path}, with { ({**values, **one}) }: {error}") from error
+        except InputError as error:
+            raise InputError(f"{sweep.path}, with {made}: {error}") from error
+        finally:
+            logging.disable(logging.NOTSET)
     known = cli.model.logged_metrics(cli.datamodule)
     # A callback of the user's may log anything.
     if sweep.metric not in known and not cli.config.get("trainer.callbacks"):

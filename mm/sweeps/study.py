@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import IO, Any
 
@@ -155,7 +155,7 @@ class Study:
         with ThreadPoolExecutor(jobs) as pool:
             running = [pool.submit(self._job, count, _environment(place, jobs)) for place in range(jobs)]
             try:
-                wait(running)
+                wait(running, return_when=FIRST_EXCEPTION)
             finally:
                 self._stop.set()
         for job in running:
@@ -174,19 +174,20 @@ class Study:
     def _next(self, count: int) -> tuple[optuna.Trial, IO[str]] | None:
         """Return a trial whose process has ended early, or else a new one, with the lock on its folder."""
         with self._lock:
-            trials = self.study.get_trials(deepcopy=False)
-            for each in trials:
-                if each.state == TrialState.RUNNING and (lock := self._claim(each.number)):
-                    # Its process may have ended it before it gave the lock back.
-                    if self.study.get_trials(deepcopy=False)[each.number].state == TrialState.RUNNING:
-                        return optuna.Trial(self.study, each._trial_id), lock
-                    lock.close()
-            waiting = any(each.state == TrialState.WAITING for each in trials)
-            if not waiting and len(trials) - _retries(trials) >= count:
-                return None
-            trial = self.study.ask(self.sweep.parameters)
-            (self.folder / f"trial-{trial.number:04d}").mkdir()
-            return (trial, lock) if (lock := self._claim(trial.number)) else None
+            while True:
+                trials = self.study.get_trials(deepcopy=False)
+                for each in trials:
+                    if each.state == TrialState.RUNNING and (lock := self._claim(each.number)):
+                        # Its process may have ended it before it gave the lock back.
+                        if self.study.get_trials(deepcopy=False)[each.number].state == TrialState.RUNNING:
+                            return optuna.Trial(self.study, each._trial_id), lock
+                        lock.close()
+                waiting = any(each.state == TrialState.WAITING for each in trials)
+                if not waiting and len(trials) - _retries(trials) >= count:
+                    return None
+                # The next round claims it, here or in another process.
+                trial = self.study.ask(self.sweep.parameters)
+                (self.folder / f"trial-{trial.number:04d}").mkdir()
 
     def _claim(self, number: int) -> IO[str] | None:
         """Return the lock on a trial's folder; None if a process has it, or another machine the folder."""
@@ -214,15 +215,16 @@ class Study:
             )
             pruned = self._watch(run, trial, root)
             output.seek(before)
-            said = output.read().decode(errors="replace").splitlines()
+            said = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
         values = logged(root, metric)
         best = (max if self.sweep.maximize else min)(values, default=None)
         trial.set_user_attr("seconds", trial.user_attrs.get("seconds", 0.0) + time.monotonic() - begun)
         if run.returncode and self._stop.is_set():
             return
         if run.returncode and not pruned:
+            killed = [f"killed by {signal.Signals(-run.returncode).name}"] if run.returncode < 0 else []
             ours = [line for line in said if line.startswith("mm: error: ")]
-            error = (ours or [f"exit code {run.returncode}", *said])[-1]
+            error = (killed or ours or said or [f"exit code {run.returncode}"])[-1]
         elif best is None:
             error = f"no finite {metric} was logged"
         trial.set_user_attr("error", error)

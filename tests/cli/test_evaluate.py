@@ -325,8 +325,8 @@ def test_procedural_images_are_none_that_training_draws(weights: Path, tmp_path:
     module.setup()
     training = {
         bank.source.identity(int(index))
-        for banks in module._banks.values()
-        for bank in banks
+        for dataset in map(module.dataset, ("train", "val", "test"))
+        for bank in (dataset.photographs, dataset.cutouts)
         for index in bank.indices
     }
     assert len(training) == 4000

@@ -204,6 +204,7 @@ def test_two_processes_share_a_database(place: Place):
 def test_jobs_share_the_graphics_cards(place: Place, monkeypatch: pytest.MonkeyPatch, cards, jobs, own):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cards)
     place.run("--count", 2 * jobs, "--jobs", jobs)
+    assert len(place.starts) == 2 * jobs
     assert {line.split()[1] for line in place.starts} <= own
 
 
