@@ -274,7 +274,7 @@ def parts_of(values: Tensor, fps: float, frequencies: Sequence[float]) -> Parts:
     found = complex_amplitudes(signal[:, None], fps, np.asarray(frequencies))[:, 0]
     waves = (found[:, None] * np.exp(2j * np.pi * np.asarray(frequencies)[:, None] * times)).real.sum(0)
     phases = np.angle(found * 1j)
-    return Parts(tuple(np.abs(found)), tuple(phases), float(np.polyfit(times, signal - waves, 1)[0]))
+    return Parts(tuple(np.abs(found).tolist()), tuple(phases.tolist()), float(np.polyfit(times, signal - waves, 1)[0]))
 
 
 def spectrum(values: Tensor, fps: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -52,5 +52,7 @@ def test_a_level_that_is_lost_is_counted_and_told(card: dict) -> None:
 def test_printed(card: dict, capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     printed = capsys.readouterr().out
-    for lines in tables(card).values():
+    found = tables(card)
+    assert found
+    for lines in found.values():
         assert "\n".join(lines) in printed

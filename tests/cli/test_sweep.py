@@ -208,6 +208,17 @@ def test_jobs_share_the_graphics_cards(place: Place, monkeypatch: pytest.MonkeyP
     assert {line.split()[1] for line in place.starts} <= own
 
 
+def test_a_folder_with_something_else(place: Place):
+    place.out.mkdir()
+    (place.out / "thesis.tex").touch()
+    assert "--out" in place.refuse("--count", 1)
+
+
+def test_a_folder_that_cannot_be_written(place: Place):
+    place.out.write_text("a file")
+    assert str(place.out) in place.refuse("--count", 1)
+
+
 @pytest.mark.slow
 def test_real_trainings_one_of_which_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """The whole way, with real processes: the scores are in the runs' logs, the failed one says why."""
@@ -283,12 +294,3 @@ class TestBadInput:
     def test_options(self, place: Place, options: tuple[object, ...], names: list[str]) -> None:
         line = place.refuse(*options)
         assert all(name in line for name in names), line
-
-    def test_a_folder_with_something_else(self, place: Place) -> None:
-        place.out.mkdir()
-        (place.out / "thesis.tex").touch()
-        assert "--out" in place.refuse("--count", 1)
-
-    def test_a_folder_that_cannot_be_written(self, place: Place) -> None:
-        place.out.write_text("a file")
-        assert str(place.out) in place.refuse("--count", 1)

@@ -77,6 +77,7 @@ def test_the_scores_are_those_of_another_implementation(pictures: Pictures) -> N
     level = Level(0.5, 20.0, noise=0.0, background_moves=False)
     rows = measured(pictures, [level], [Baseline()], rounding="none")
     spec = crowded(pictures, 64, 64, 0, 0, 10.0)
+    assert {row.renderer for row in rows} == set(RENDERERS)
     for row in rows:
         idle, truth = (moved(spec, level, length, row.renderer).double().numpy() for length in (0.5, 10.0))
         # Over the whole frame, continued by reflection: the other one leaves out the rim that it lacks.

@@ -89,7 +89,9 @@ def test_a_pattern_has_no_wave_outside_its_periods() -> None:
 
 
 def test_objects_are_premultiplied_and_clear_of_their_patch(pictures: Pictures) -> None:
-    for patch in crowded(pictures, 128, 128, 0, 0, 10.0).objects:
+    objects = crowded(pictures, 128, 128, 0, 0, 10.0).objects
+    assert len(objects) > 0
+    for patch in objects:
         assert (patch[:3] <= patch[3:] + 1e-6).all()
         rim = torch.ones_like(patch, dtype=torch.bool)
         rim[:, 3:-3, 3:-3] = False

@@ -32,7 +32,9 @@ def leaves(tree: dict, at: tuple = ()) -> dict:
 
 def test_each_differs_from_the_base_in_what_it_says(script):
     base = leaves(yaml.safe_load((FOLDER / "base.yaml").read_text()))
-    for name in script.names()[1:]:
+    names = script.names()[1:]
+    assert len(names) == len(list(FOLDER.glob("*.yaml"))) - 1
+    for name in names:
         own = leaves(yaml.safe_load((FOLDER / f"{name}.yaml").read_text()))
         changed = {key for key, value in own.items() if base.get(key) != value}
         assert changed, f"{name} is the base"

@@ -126,7 +126,9 @@ def test_the_job_asks_for_what_it_counts_on():
 
 def test_every_script_is_described():
     described = (CLUSTER / "README.md").read_text()
-    for path in CLUSTER.iterdir():
+    paths = list(CLUSTER.iterdir())
+    assert {".sh", ".sbatch"} & {path.suffix for path in paths}
+    for path in paths:
         assert path.name in described or path.name == "README.md"
         if path.suffix in (".sh", ".sbatch"):
             subprocess.run(["bash", "-n", str(path)], check=True)

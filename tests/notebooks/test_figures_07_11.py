@@ -127,6 +127,7 @@ def test_figure10_accelerometer_gives_back_what_was_rendered(tmp_path: Path, cap
 @pytest.mark.slow
 def test_figure11_quality_falls_as_the_factor_grows(tmp_path: Path, capsys: Printed) -> None:
     found = _run("figure11_growing_factors", tmp_path, capsys)
+    assert {"temporal filter", "input"} <= set(found["quality"])
     for name, quality in found["quality"].items():
         # Larger motion uncovers more that was never seen: no method gets better by it.
         values = list(quality.values())
