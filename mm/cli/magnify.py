@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 from mm.cli.arguments import add_settings, add_stabilize, add_work, settings
 from mm.cli.console import rate, warnings_as_lines
@@ -88,6 +90,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep finished parts beside OUT until it is complete, and go on from those of a stopped render; "
         "with --out-dir, clips whose output is there are left",
     )
+    cluster = parser.add_argument_group("cluster")
+    cluster.add_argument(
+        "--submit",
+        choices=("slurm", "local"),
+        help="with --out-dir, one job a clip, on SLURM or as processes of this machine; needs submitit",
+    )
+    cluster.add_argument(
+        "--job",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what submitit asks of the cluster, such as slurm_partition=gpu gpus_per_node=1 timeout_min=600",
+    )
     out.add_argument("--quiet", action="store_true", help="no progress and no summary")
 
 
@@ -100,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
             _magnify(args, *jobs[0])
             return 0
         args.out_dir.mkdir(parents=True, exist_ok=True)
+        if args.submit is not None:
+            return _submit(args, jobs)
         failed = 0
         for source, target in jobs:
             try:
@@ -119,6 +137,8 @@ def _jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
         InputError: for too few or too many names, or an output that exists, that is an input, or that two
             clips would have.
     """
+    if args.submit is not None and args.out_dir is None:
+        raise InputError("--submit makes a job of each clip; give --out-dir DIR")
     if args.out_dir is None:
         if len(args.input) != 2:
             raise InputError(
@@ -138,6 +158,41 @@ def _jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
         by_target[target] = source
     check_free(by_target, [source for source, _ in jobs], overwrite=args.overwrite)
     return jobs
+
+
+def _submit(args: argparse.Namespace, jobs: list[tuple[Path, Path]]) -> int:
+    if importlib.util.find_spec("submitit") is None:
+        raise InputError(
+            "--submit needs submitit; install it with: pip install 'motion-magnification[cluster]'"
+        )
+    import submitit
+
+    logs = args.out_dir / ".jobs"
+    executor = submitit.AutoExecutor(folder=logs, cluster=args.submit)
+    asked: dict[str, Any] = {
+        name: int(value) if value.isdecimal() else value for name, value in split(args.job).items()
+    }
+    try:
+        executor.update_parameters(name="mm-magnify", **asked)
+    except (NameError, TypeError, ValueError) as error:
+        raise InputError(f"--job {' '.join(args.job)} is not what submitit takes: {error}") from error
+    with executor.batch():
+        submitted = [executor.submit(_job, args, *job) for job in jobs]
+    print(f"{len(submitted)} jobs ({', '.join(job.job_id for job in submitted)}); their logs are in {logs}")
+    if args.submit == "slurm":
+        return 0
+    failed = [job for job in submitted if job.exception() is not None]
+    for job in failed:
+        lines = str(job.exception()).strip().splitlines()
+        said = next((line for line in reversed(lines) if "Error: " in line), lines[-1])
+        print(f"mm: error: job {job.job_id}: {said.partition('InputError: ')[2] or said}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _job(args: argparse.Namespace, source: Path, target: Path) -> None:
+    with warnings_as_lines():
+        load_plugins(args.plugins)
+        _magnify(args, source, target)
 
 
 def _named(source: Path, lossless: bool) -> str:

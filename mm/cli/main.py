@@ -40,6 +40,7 @@ COMMANDS = {
     "benchmark": ("mm.cli.benchmark", "where the time of a training step goes, and samples a second"),
     "sweep": ("mm.cli.sweep", "many trainings, with values drawn from a W&B sweep file, without its server"),
     "studio": ("mm.cli.studio", "a page in the browser: choose, look at what moves, try, compare, render"),
+    "live": ("mm.cli.live", "a camera, or a clip at its own rate, magnified as it comes"),
     "export": ("mm.cli.export", "turn a training checkpoint into weights with a card"),
     "methods": ("mm.cli.methods", "list the methods, or the options of one"),
     "presets": ("mm.cli.presets", "list the named sets of parameters, or show one"),

@@ -25,7 +25,9 @@ def run(args: argparse.Namespace) -> None:
     if not args.folder.is_dir():
         raise InputError(f"there is no folder {args.folder}; name the one that holds the clips")
     if importlib.util.find_spec("nicegui") is None:
-        raise InputError("mm studio needs NiceGUI; install it with: pip install 'mm[studio]'")
+        raise InputError(
+            "mm studio needs NiceGUI; install it with: pip install 'motion-magnification[studio]'"
+        )
     check_port(args.port)
     from mm.studio.page import serve
 

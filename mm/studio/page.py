@@ -203,16 +203,21 @@ class Window:
         look = self._looks
         if clip is None:
             return
+        self.peaks.clear()
+        with self.peaks:
+            ui.label("looking at what moves …").classes("text-caption")
         found = await self._busy(lambda: work.spectrum(clip, self.region, self.fps.value))
         # A later clip or region may have been faster.
-        if found is None or look != self._looks:
+        if look != self._looks:
+            return
+        self.peaks.clear()
+        if found is None:
             return
         self.spectrum.options.clear()
         self.spectrum.options.update(_spectrum_chart(found))
         self.spectrum.update()
         shown = [(peak, peak.band) for peak in found.peaks if peak.band is not None]
         self._peaks = [band for _, band in shown]
-        self.peaks.clear()
         with self.peaks:
             if not shown:
                 ui.label("nothing moves at a frequency that the clip is long enough to tell")

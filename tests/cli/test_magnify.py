@@ -417,3 +417,24 @@ def test_a_function_of_progress_may_end_the_work(source: str, tmp_path: Path) ->
         magnify(source, tmp_path / "out.mp4", method="linear", batch=2, progress=progressed)
     assert seen[:2] == [(1.0, 12), (2.0, 12)]
     assert {path.name for path in tmp_path.iterdir()} == {"in.mp4"}
+
+
+@pytest.mark.slow
+def test_a_job_for_each_clip(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("submitit")
+    broken = tmp_path / "broken.ts"
+    broken.write_text("no video")
+    folder = tmp_path / "made"
+    arguments = ["magnify", source, str(broken), "--method", "linear", "--submit", "local"]
+    assert main(arguments) == 2
+    assert "--out-dir" in capsys.readouterr().err
+    arguments += ["--out-dir", str(folder)]
+    assert main([*arguments, "--job", "no_such_thing=1"]) == 2
+    assert "no_such_thing" in capsys.readouterr().err
+    assert main([*arguments, "--job", "timeout_min=5"]) == 1
+    assert "broken.ts" in capsys.readouterr().err
+    assert len(read_clip(folder / "in.mp4")[0]) == 12
+    # Again: what is there is left.
+    before = (folder / "in.mp4").stat().st_mtime_ns
+    assert main([*arguments, "--resume"]) == 1
+    assert (folder / "in.mp4").stat().st_mtime_ns == before

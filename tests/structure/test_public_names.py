@@ -122,6 +122,7 @@ PUBLIC_COMMANDS = {
     "evaluate",
     "export",
     "fit",
+    "live",
     "magnify",
     "measure",
     "methods",
