@@ -65,7 +65,15 @@ def serve(root: Path, port: int, *, show: bool, most_bytes: int) -> None:
         window.build()
 
     try:
-        ui.run(host="127.0.0.1", port=port, show=show, reload=False, show_welcome_message=False)
+        # A window whose connection is lost for a while, as on a busy machine, goes on where it was.
+        ui.run(
+            host="127.0.0.1",
+            port=port,
+            show=show,
+            reload=False,
+            show_welcome_message=False,
+            reconnect_timeout=60,
+        )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
