@@ -1,4 +1,4 @@
-"""``mm export``: the network of a training checkpoint as safetensors, with a card of where it comes from."""
+"""``mm export``: a checkpoint as weights with a card, or any network as a graph for other programs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mm.files import check_free, output
 from mm.networks import weights
 from mm.synthesis import MotionLimits
 
+FORMATS = ("onnx", "torch")
 # Of mm evaluate, those that score methods level by level.
 MEASUREMENTS = ("subpixel", "noise", "static", "gain")
 SCORES = ("ssim", "ssim_std", "psnr", "psnr_std", "gain", "gain_std", "gain_median")
@@ -23,12 +24,24 @@ SETTINGS = ("version", "scenes", "size", "seed", "renderers", "rounding", "held_
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint that mm fit wrote")
+    parser.add_argument(
+        "checkpoint",
+        metavar="CKPT",
+        help="a checkpoint that mm fit wrote; for --format onnx or torch any weights, by name or file",
+    )
     parser.add_argument(
         "output",
         type=output,
-        metavar="OUT.safetensors",
-        help="the file to write; OUT.json, its card, goes beside it",
+        metavar="OUT",
+        help="the file to write, .safetensors, .onnx or .pt2; beside it goes its card, OUT.json, or the "
+        "streaming form, OUT_encode and OUT_draw",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("weights", *FORMATS),
+        default="weights",
+        help="onnx: for ONNX Runtime and others; torch: programs of torch.export; the factor is an input, "
+        "and sides are multiples of 4 px (the paper's network) or 16 px (splat)",
     )
     parser.add_argument(
         "--card",
@@ -53,6 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the weights, averaged ones where the checkpoint has them, and the card."""
     source, target = Path(args.checkpoint), args.output
+    if args.format != "weights":
+        return _graphs(args)
     check_free([target.with_suffix(".json")], overwrite=args.overwrite)
     if source.suffix != ".ckpt":
         raise InputError(f"{str(source)!r} is not a checkpoint: its name must end in .ckpt")
@@ -64,6 +79,19 @@ def run(args: argparse.Namespace) -> int:
         extra["evaluation"] = evaluation(Path(args.evaluation), weights.digest(network), args.column)
     weights.save(network, target, {**card(weights.read_checkpoint(source)), **extra})
     print(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB) and {target.with_suffix('.json')}")
+    return 0
+
+
+def _graphs(args: argparse.Namespace) -> int:
+    if args.card or args.evaluation or args.column:
+        raise InputError("a card goes with weights; leave --card, --evaluation and --column out")
+    # Here, not above: weights need none of it.
+    from mm.networks.export import export, files
+
+    check_free(files(args.output, args.format), overwrite=args.overwrite)
+    for path, difference in export(weights.load(args.checkpoint), args.output, args.format).items():
+        size = path.stat().st_size / 1e6
+        print(f"wrote {path} ({size:.1f} MB), within {difference:.1g} of the network at three sizes")
     return 0
 
 

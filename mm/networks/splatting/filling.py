@@ -43,7 +43,8 @@ def draw(frame: Tensor, field: Field) -> tuple[Tensor, Tensor]:
 
 def _surroundings(colour: Tensor, weight: Tensor, levels: int = LEVELS) -> Tensor:
     """Return the weighted mean colour about each pixel, from larger squares where there is no weight."""
-    if not levels or min(colour.shape[-2:]) < 2:
+    # Each side by itself: a comparison of both would bind an exported graph to one orientation.
+    if not levels or colour.shape[-2] < 2 or colour.shape[-1] < 2:
         total = weight.sum((-2, -1), keepdim=True)
         return (colour.sum((-2, -1), keepdim=True) / (total + _TINY)).expand_as(colour)
     pooled = [F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in (colour, weight)]
