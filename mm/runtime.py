@@ -25,6 +25,19 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGE = 2**30
 
 
+def new_figure(width: float, height: float, dpi: float = 130) -> Any:
+    """Return a matplotlib figure of this size in inches, for a file; text in it is plain, ``$`` too."""
+    # Not pyplot, which would look for a display and keep every figure.
+    from matplotlib import rcParams
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rcParams["text.parse_math"] = False
+    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def choose_device(name: str | torch.device) -> torch.device:
     """Return the device called ``name``; "auto" is CUDA where there is any, else the CPU.
 

@@ -18,6 +18,7 @@ from mm.errors import InputError
 from mm.evaluation.vibrating_clip import MARGIN, DemoClip, demo_clip
 from mm.evaluation.vibration import MOTION_TOLERANCE, STILL_LIMIT, VibrationReport, measure_vibration
 from mm.files import output_folder
+from mm.runtime import new_figure
 
 FRAMES = 60
 FPS = 30.0
@@ -144,11 +145,7 @@ def _side_by_side(clips: dict[str, Tensor]) -> Tensor:
 
 def _draw_slices(path: Path, clip: DemoClip, output: Tensor, truth: Tensor) -> None:
     """Draw x–t slices through the string and a disc: input, magnified, truth."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 5.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 5.5, 120)
     names = ("string", "disc along x")
     axes = figure.subplots(len(names), 3, sharex=True, squeeze=False)
     for row, name in zip(axes, names, strict=True):

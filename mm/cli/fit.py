@@ -21,6 +21,7 @@ from typing import Any
 # Before albumentations is imported anywhere: its import would look for updates over the network.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
+import yaml  # type: ignore[import-untyped]
 from jsonargparse import ArgumentError, Namespace
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ProgressBar, TQDMProgressBar
@@ -53,6 +54,7 @@ from mm.training import (
 from mm.training.scores import table
 
 SUBCOMMANDS = ("fit", "validate", "test")
+MOST_VALUES = 100_000  # of a configuration
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 # The key of each callback that every run has.
 CALLBACKS: dict[str, type[Callback]] = {
@@ -127,9 +129,7 @@ class MagnificationCLI(LightningCLI):
             known = groups.get(group, {name})
             if word.startswith("--") and name not in known and (hint := did_you_mean(name, known)):
                 return f"there is no option --{option}{hint}"
-        pairs = pairwise([*words, ""])
-        files = ", ".join(word.partition("=")[2] or after for word, after in pairs if _names_file(word))
-        return f"{deepest(said)} (in the options, or in {files})"
+        return f"{deepest(said)} (in the options, or in {', '.join(_files(words))})"
 
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint; keep Weights & Biases in the run's folder, and offline without a login."""
@@ -173,7 +173,7 @@ class MagnificationCLI(LightningCLI):
         """
         try:
             super().instantiate_classes()
-        except (MisconfigurationException, ValueError) as error:
+        except (MisconfigurationException, TypeError, ValueError) as error:
             cause: BaseException | None = error
             while cause is not None and not isinstance(cause, InputError):
                 cause = cause.__cause__ or cause.__context__
@@ -184,6 +184,11 @@ class MagnificationCLI(LightningCLI):
         """Refuse what a trainer takes and this training cannot do, before it begins."""
         trainer, command = self.trainer, self.config.get("subcommand") or "fit"
         check_ranks(trainer, self.datamodule, command)
+        if self.chosen["trainer"].val_check_interval == 0:
+            raise InputError(
+                "trainer.val_check_interval must be above 0, got 0; --trainer.limit_val_batches 0 leaves "
+                "validation out"
+            )
         if trainer.precision not in PRECISIONS:
             raise InputError(
                 f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {trainer.precision}: "
@@ -316,14 +321,16 @@ def prepare(command: str, arguments: list[str]) -> list[str]:
     """Load the plug-ins that the arguments name, and return the other arguments, for :func:`build`.
 
     Raises:
-        InputError: if no configuration is named.
+        InputError: if no configuration is named, or one cannot be used.
     """
     paths, rest = take_option(arguments)
-    if not any(_names_file(word) for word in rest):
+    if not _files(rest):
         raise InputError(
             f"mm {command} needs a configuration: --config experiments/smoke.yaml takes seconds, "
             "experiments/small.yaml suits a CPU, experiments/paper.yaml a GPU"
         )
+    for path in _files(rest):
+        check_configuration(path)
     load_plugins(paths)
     # Lightning's remarks on itself, on the averaged network and on a folder that a start after a kill shares.
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
@@ -355,8 +362,42 @@ def deepest(account: str) -> str:
     return " ".join(text for _, text in branch)
 
 
-def _names_file(word: str) -> bool:
-    return word.partition("=")[0] in ("--config", "-c")
+def _files(words: Sequence[str]) -> list[str]:
+    """Return the configurations that arguments name."""
+    return [
+        word.partition("=")[2] or after
+        for word, after in pairwise([*words, ""])
+        if word.partition("=")[0] in ("--config", "-c")
+    ]
+
+
+def check_configuration(path: str) -> None:
+    """Refuse a file that the parser would fail at, or never come to the end of.
+
+    Raises:
+        InputError: for one that is no text, is nested too deeply, or grows beyond all bounds by its aliases.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: Any) -> int:
+        """Values of a node with all that it repeats."""
+        if id(node) not in sizes:
+            parts = node.value if isinstance(node.value, list) else []
+            flat = [part for pair in parts for part in (pair if isinstance(pair, tuple) else (pair,))]
+            sizes[id(node)] = 1 + sum(map(size, flat))
+        return sizes[id(node)]
+
+    try:
+        # What is no YAML, or is not there, the parser says itself.
+        with contextlib.suppress(OSError, yaml.YAMLError):
+            node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            if node is not None and (found := size(node)) > MOST_VALUES:
+                raise InputError(
+                    f"{path} has {found} values by its aliases, at most {MOST_VALUES}; write less"
+                )
+    except (UnicodeDecodeError, RecursionError) as error:
+        what = "is no text" if isinstance(error, UnicodeDecodeError) else "is nested too deeply"
+        raise InputError(f"{path} {what}; name a YAML file such as experiments/small.yaml") from error
 
 
 def _listed(value: Any) -> list[Any]:

@@ -252,7 +252,8 @@ def in_one_line(error: BaseException, arguments: Sequence[str] = ()) -> str:
         text, way_out = "something in the input is nested too deeply", "; name a file that mm or mm fit wrote"
     elif isinstance(error, OSError) and error.strerror:
         named = "an output, or what is printed: " if error.errno == errno.ENOSPC else ""
-        named = named if error.filename is None else f"{error.filename}: "
+        named = named if error.filename is None else f"{str(error.filename)[:_CONTEXT_LETTERS]}: "
+        way_out = "; give a shorter name" if error.errno == errno.ENAMETOOLONG else way_out
         text = f"{named}{error.strerror.lower()}"
     else:
         text = f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -133,7 +133,7 @@ def summary(found: Measurement, playback: bool) -> list[str]:
         playback: whether the capture rate is the container's for want of another.
     """
     lines = [
-        f"{found.path}: {len(found.times_s)} frames at {found.rate_hz:.5g} a second, {found.duration_s:.4g} s"
+        f"{found.path}: {len(found.times_s)} frames at {found.rate_hz:.6g} a second, {found.duration_s:.4g} s"
     ]
     if playback:
         lines.append("frequencies assume the container's rate; for a high-speed clip give --fps")

@@ -14,6 +14,7 @@ from mm.cli.arguments import add_stabilize
 from mm.cli.console import warnings_as_lines
 from mm.errors import InputError
 from mm.files import check_free, output, replacing
+from mm.runtime import new_figure
 
 if TYPE_CHECKING:
     from mm.motion.blocks import BlockMotion
@@ -25,7 +26,6 @@ LEAST_SHOWN, MOST_SHOWN = 1.5, 15.0  # px; more than the latter is past the reac
 FACTORS = (2, 100)  # the least and the largest that is suggested
 STEADY = 6.0  # periods in the clip, from which on a peak is suggested before one that may be a drift
 MAPS = 3  # peaks whose places are drawn
-_DPI = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +123,7 @@ def summary(
     seconds = found.frames / motion.fps
     lines = [
         f"{args.input}: {found.frames} frames at {motion.fps:.6g} a second, {seconds:.3g} s; "
-        f"frequencies up to {motion.fps / 2:.4g} Hz, told apart if {2 * found.resolution:.2g} Hz apart"
+        f"frequencies up to {motion.fps / 2:.6g} Hz, told apart if {2 * found.resolution:.2g} Hz apart"
     ]
     if args.fps is None:
         lines.append(
@@ -198,14 +198,10 @@ def draw(motion: BlockMotion, found: MotionSpectrum, name: str, out: Path) -> No
     Raises:
         InputError: if the picture cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     peaks = found.peaks[:MAPS]
     width, height = motion.region[2:]
     tall = min(5.0, max(1.5, 10 / max(len(peaks), 2) * height / width)) if peaks else 0.0
-    figure = Figure(figsize=(10, 4 + tall), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 4 + tall)
     parts = figure.subfigures(2 if peaks else 1, 1, squeeze=False, height_ratios=[4, tall][: 1 + bool(peaks)])
     axis = parts[0, 0].subplots()
     # From one period in the clip: slower than that is trend.

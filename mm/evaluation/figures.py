@@ -13,6 +13,7 @@ from mm.evaluation.candidates import BASELINE
 from mm.evaluation.protocol import NOISE_CASES
 from mm.evaluation.tables import Row, Spread
 from mm.motion import BANDS
+from mm.runtime import new_figure
 
 if TYPE_CHECKING:
     from mm.evaluation.clip import ClipLevel
@@ -342,10 +343,4 @@ def _draw_curve(
 
 
 def _figure(rows: int, columns: int, panel: tuple[float, float] = _PANEL) -> Any:
-    # Not pyplot, which would look for a display and keep every figure.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return new_figure(panel[0] * columns, panel[1] * rows)

@@ -223,7 +223,6 @@ def magnify(
         # A packet may hold no frame, or two: near the limit the filter itself counts.
         if 0 < points < magnifier.min_frames - 1:
             settings.check_length(points, magnifier.min_frames, rate, source)
-            magnifier.check_length(points)
         if grid is not None:
             grid.check(source)
             magnifier.keep_time(grid)

@@ -74,13 +74,6 @@ class Magnifier(ABC):
         """The shortest clip that the method takes, in frames."""
         return 1
 
-    def check_length(self, frames: int) -> None:  # noqa: B027
-        """Refuse a clip that is too short, before its first frame.
-
-        Raises:
-            InputError: as :meth:`flush` would.
-        """
-
     def memory(self, height: int, width: int, frames: int) -> int:
         """Return the bytes held at most between calls, for a clip of ``frames`` frames of this size in px."""
         return 0

@@ -177,4 +177,10 @@ class LearnedMagnifier(FrameStream):
             manipulated = self.network.manipulate(reference, shape, self.factor)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             frames = self.network.decode(texture, manipulated, self._size, self.direction)
+        if not bool(frames.isfinite().all()):
+            # Clamped, they would be a black or white clip.
+            raise InputError(
+                f"the network's output is not finite{self._weights or '; the shipped weights'}: the numbers "
+                "in it overflow; take other weights, a smaller --factor, or --precision 32"
+            )
         return frames.float().clamp(0, 1).to(self._home)

@@ -85,11 +85,6 @@ class FrameStream(Magnifier):
         """The shortest clip that the filter takes, in frames."""
         return 1 if self.filter is None else self.filter.min_frames
 
-    def check_length(self, frames: int) -> None:
-        """Refuse a clip that is too short for the filter."""
-        if self.filter is not None:
-            self.filter.check_length(frames)
-
     def keep_time(self, grid: Grid) -> None:
         """Filter on a grid; see :class:`mm.methods.Magnifier`."""
         if self.filter is not None:

@@ -298,7 +298,7 @@ def _parameters(
     shown = "" if size == (info.height, info.width) else f", worked on at {size[1]}×{size[0]} px"
     found = {
         "Clip": f"{source.name}, {info.width}×{info.height} px{shown}",
-        "Frames": f"{report.frames}; {shared.get('fps') or rate:.4g} a second captured, {rate:.4g} played",
+        "Frames": f"{report.frames}; {shared.get('fps') or rate:.6g} a second captured, {rate:.6g} played",
         "Preset": settings.preset or "",
         "Factor": f"{settings.factor:g} (total gain of the displacement)",
         "Mode": settings.mode,

@@ -18,7 +18,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from mm._version import __version__
 from mm.errors import InputError
 from mm.files import replacing
 from mm.motion.measure import DERIVATIVES, Measurement, PlaceMotion, Shape
+from mm.runtime import new_figure
 
 DPI = 110
 AXES = ("x", "y", "along")
@@ -196,7 +196,7 @@ def page(found: Measurement, pictures: dict[str, bytes]) -> str:
         body += [f"<h2>Deflection shape at {shape.frequency_hz:.4g} Hz</h2>", image(f"{name}.png")]
         body.append(image(f"{name}.gif"))
     lead = (
-        f"{len(found.times_s)} frames at {found.rate_hz:.5g} a second, {found.duration_s:.4g} s"
+        f"{len(found.times_s)} frames at {found.rate_hz:.6g} a second, {found.duration_s:.4g} s"
         + (f"; {scale:.4g} mm a px" if scale is not None else "")
         + (f". {found.compression_line}" if found.compression_line is not None else "")
     )
@@ -240,7 +240,7 @@ def draw_places(found: Measurement) -> Figure:
 def draw_place(found: Measurement, place: PlaceMotion) -> Figure:
     """Draw a place's displacement over time, its spectrum with the vibrations, and its orbit."""
     figure = _figure(10, 6)
-    figure.suptitle(_plain(f"{place.name}: {place.verdict}"), fontsize=10)
+    figure.suptitle(f"{place.name}: {place.verdict}", fontsize=10)
     grid = figure.add_gridspec(2, 3)
     scale = found.mm_per_px
     factor, unit = (1.0, "px") if scale is None else (scale, "mm")
@@ -267,7 +267,7 @@ def draw_place(found: Measurement, place: PlaceMotion) -> Figure:
             fontsize=8,
         )
     axis.axhline(place.smallest_px * factor, color="0.5", lw=0.8, ls="--", label="cannot be told from none")
-    axis.set(xlabel=f"frequency / Hz, at {found.rate_hz:.5g} frames a second", ylabel=f"amplitude / {unit}")
+    axis.set(xlabel=f"frequency / Hz, at {found.rate_hz:.6g} frames a second", ylabel=f"amplitude / {unit}")
     axis.margins(x=0.01, y=0.15)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
@@ -383,8 +383,7 @@ def _table(names: list[str], rows: list[tuple[str, ...]]) -> str:
 
 
 def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, min(height, 14)), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure: Figure = new_figure(width, min(height, 14), DPI)
     return figure
 
 
@@ -392,11 +391,6 @@ def _png(figure: Figure) -> bytes:
     data = io.BytesIO()
     figure.savefig(data, format="png")
     return data.getvalue()
-
-
-def _plain(text: str) -> str:
-    """Return text in which matplotlib finds no formula."""
-    return text.replace("$", r"\$")
 
 
 def _versions() -> dict[str, str]:

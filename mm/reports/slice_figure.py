@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from mm.files import replacing
+from mm.runtime import new_figure
 from mm.video.slices import Slice
 
 # Dots an inch of the picture: a pixel of the slice is at least one dot at this width.
@@ -30,14 +31,9 @@ def draw(
     Raises:
         OSError: if the picture cannot be written.
     """
-    # Here, not above: matplotlib takes a second to load, and only this function needs it.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     # At least two inches of height each, more where the line is long beside the number of frames.
     heights = [2 + min(3.0, _WIDTH_INCHES / 4 * part.lines.shape[2] / len(part.times)) for part in slices]
-    figure = Figure(figsize=(_WIDTH_INCHES, sum(heights)), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(_WIDTH_INCHES, sum(heights), _DPI)
     slices = [part.evenly() for part in slices]
     axes = figure.subplots(len(slices), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, label, axis in zip(slices, labels, axes, strict=True):

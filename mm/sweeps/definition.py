@@ -47,7 +47,9 @@ def read_sweep(path: Path) -> Sweep:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"no sweep file can be read: {' '.join(str(error).split())}; {_EXAMPLE}") from error
+        raise InputError(
+            f"{path} cannot be read as a sweep file: {' '.join(str(error).split())}; {_EXAMPLE}"
+        ) from error
     content = content if isinstance(content, dict) else {}
     for key in content:
         if key not in _KEYS:

@@ -11,6 +11,9 @@ from mm.errors import InputError
 _SPLINE_REACH = 3
 
 
+MOST_SIDE = 2**14  # px
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Sizes in pixels of the output frame; one pixel of a layer is one pixel of the frame.
@@ -38,6 +41,8 @@ class Geometry:
         for name, least in (("height", 8), ("width", 8), ("margin", _SPLINE_REACH), ("object_size", 12)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least} px, got {getattr(self, name)}")
+            if getattr(self, name) > MOST_SIDE:
+                raise InputError(f"{name} must be at most {MOST_SIDE} px, got {getattr(self, name)}")
         # The ground truth labels layers with 8 bits.
         if not 0 <= self.max_objects <= 254:
             raise InputError(f"max_objects must be at least 0 and at most 254, got {self.max_objects}")

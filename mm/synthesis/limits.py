@@ -30,6 +30,9 @@ _LATTICE_SPACING = 2.0
 _LEAST_SEEN = 0.95
 
 
+MOST_MAGNIFIED = 1000.0  # px
+
+
 @dataclass(frozen=True)
 class MotionLimits:
     """Ranges from which factors and amplitudes (output px) are drawn (Oh et al. 2018, section 3.3).
@@ -69,6 +72,11 @@ class MotionLimits:
             raise InputError(
                 "factors must satisfy 0 < min ≤ max, got "
                 f"min_factor {self.min_factor} and max_factor {self.max_factor}"
+            )
+        if not self.max_magnified <= MOST_MAGNIFIED:
+            raise InputError(
+                f"max_magnified must be at most {MOST_MAGNIFIED:g} px, got {self.max_magnified:g}: scenes "
+                "reach as far beyond the frame"
             )
         if self.min_motion * self.max_factor > self.max_magnified:
             raise InputError(

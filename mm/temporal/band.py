@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from mm.errors import InputError
 
+MOST_FRAMES = 100_000  # of a filter: longer ones take gigabytes before the first frame
+
 
 @dataclass(frozen=True)
 class Band:
@@ -43,6 +45,12 @@ class Band:
             raise InputError(
                 f"the band's low edge must be below its high edge, got {self.low:g} Hz to {self.high:g} Hz; "
                 "exchange or change them"
+            )
+        slow = min(self.low, self.high - self.low)
+        if self.fps > MOST_FRAMES * slow:
+            raise InputError(
+                f"a period of {slow:g} Hz, the band's low edge or its width, has more than {MOST_FRAMES} "
+                f"frames at {self.fps:g} a second; raise the edge, widen the band, or give the rate by --fps"
             )
         if self.high >= self.fps / 2:
             raise InputError(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm.errors import InputError
-from mm.temporal.band import Band
+from mm.temporal.band import MOST_FRAMES, Band
 
 #: how much of the gain the cut-off end of a zero-phase kernel may hold; its length grows with the logarithm
 _TAIL = 0.01
@@ -122,6 +122,8 @@ def windowed(band: Band, taps: int | None) -> Kernel:
         taps = int(np.ceil(3.3 * band.fps / min(2 * band.low, band.high - band.low)))
     if taps < 3:
         raise InputError(f"a windowed band-pass needs at least 3 taps, got {taps}")
+    if taps > MOST_FRAMES:
+        raise InputError(f"a windowed band-pass has {MOST_FRAMES} taps at most, got {taps}; give fewer")
     from scipy.signal import firwin  # see butterworth
     from scipy.signal.windows import hamming
 

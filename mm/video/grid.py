@@ -11,6 +11,8 @@ from torch import Tensor
 from mm.errors import InputError
 from mm.video.info import ClipInfo
 
+MOST_SIDE = 2**15
+"""The longest side of a frame that is resized, px."""
 Region = tuple[int, int, int, int]
 """x, y, width and height, px."""
 
@@ -19,11 +21,17 @@ def scaled_size(info: ClipInfo, scale: float) -> tuple[int, int]:
     """Return the (height, width) of a clip's frames once resized.
 
     Raises:
-        InputError: for a scale that is no number above 0.
+        InputError: for a scale that is no number above 0, or frames that are larger than :data:`MOST_SIDE`.
     """
     if not (math.isfinite(scale) and scale > 0):
         raise InputError(f"scale must be a number above 0, got {scale:g}")
-    return max(1, round(info.height * scale)), max(1, round(info.width * scale))
+    height, width = max(1, round(info.height * scale)), max(1, round(info.width * scale))
+    if max(height, width) > MOST_SIDE:
+        raise InputError(
+            f"scale {scale:g} makes frames of {width}×{height} px, and a side has {MOST_SIDE} px at most; "
+            "lower it"
+        )
+    return height, width
 
 
 def scaled_region(info: ClipInfo, roi: Region, scale: float) -> Region:

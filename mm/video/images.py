@@ -22,6 +22,9 @@ from mm.video.audio import AudioCopy
 from mm.video.colour import RGB, Colour
 from mm.video.info import Chunk, ClipInfo, checked_span
 
+# What it prints of a file that is no image is said in the one line of the error.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 IMAGE_SUFFIXES = (
     ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm", ".pnm", ".webp"
 )  # fmt: skip

@@ -212,7 +212,7 @@ class VideoWriter:
         number = round(ticks * self._time_base * self._rate)
         if number != self._last_number + 1:
             raise InputError(
-                f"{self.path.suffix} holds {float(self._rate):.4g} even frames a second, and a frame of the "
+                f"{self.path.suffix} holds {float(self._rate):.6g} even frames a second, and a frame of the "
                 f"clip at {float(ticks * self._time_base):.2f} s is not a step from the one before; "
                 "name the output .mp4 or .mkv"
             )
