@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from mm.errors import ClipWarning
+
 
 def rate(frames_a_second: float) -> str:
     """Return a speed in words: three hundred and forty is 340, and not 3.4e+02."""
@@ -17,11 +19,17 @@ def rate(frames_a_second: float) -> str:
 
 @contextlib.contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """Within this context a ``UserWarning`` is one line, ``mm: warning: …``; others are left as they are."""
+    """Within this context a ``UserWarning`` is one line, ``mm: warning: …``; others are left as they are.
+
+    A clip may be opened several times: each thing about it is said once.
+    """
     with warnings.catch_warnings():
-        usual = warnings.showwarning
+        usual, said = warnings.showwarning, set[str]()
 
         def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+            if issubclass(category, ClipWarning) and str(message) in said:
+                return
+            said.add(str(message))
             if issubclass(category, UserWarning):
                 print(f"mm: warning: {message}", file=sys.stderr)
             else:

@@ -97,9 +97,9 @@ def run(args: argparse.Namespace) -> None:
             still=args.still,
             advance=lambda count: bar.advance(task, count),
         )
+        with open_clip(args.input, folder_rate=args.fps) as clip:
+            compression = measure_compression(clip.info)
     found = motion_spectrum(motion, args.peaks)
-    with open_clip(args.input, folder_rate=args.fps) as clip:
-        compression = measure_compression(clip.info)
     if args.csv is not None:
         _write_csv(args.csv, found)
     draw(motion, found, args.input.name, picture)
