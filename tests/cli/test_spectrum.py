@@ -54,7 +54,7 @@ def test_lists_the_peak_and_how_to_magnify_it(here: Path, capsys: pytest.Capture
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_arguments(parser)
     args = parser.parse_args(words[2:])
-    assert (args.input, args.mode, args.roi) == (Path("a clip.mkv"), "temporal", "0,0,48,48")
+    assert (args.input[0], args.mode, args.roi) == (Path("a clip.mkv"), "temporal", "0,0,48,48")
     assert args.low < HERTZ < args.high
     assert args.fps is None
     assert cv2.imread("a clip_spectrum.png") is not None
