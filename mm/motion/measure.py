@@ -24,7 +24,7 @@ from mm.motion.camera import Camera, Kind
 from mm.motion.places import Followed, PlaceFollower, codec_px, held_px
 from mm.motion.registration import luminance
 from mm.motion.spectrum import motion_spectrum
-from mm.motion.vibration import Sinusoid, complex_amplitudes, find_sinusoids, mark
+from mm.motion.vibration import Sinusoid, complex_amplitudes, find_sinusoids, least_amplitude, mark
 from mm.temporal.uneven import grid_of
 from mm.video import ClipInfo, open_clip
 from mm.video.compression import Compression, measure_compression
@@ -53,8 +53,8 @@ class PlaceMotion:
         name: such as "point 1".
         region: (x, y, width, height) px of the clip that was followed.
         displacement_px: (T, 2), order (x, y), from the mean over the record.
-        covariance_px2: (T, 2, 2) of the displacement: noise and codec.
-        codec_px: (2,) standard deviation of what the codec holds back; 0 without.
+        covariance_px2: (T, 2, 2) of the displacement: noise, rounding and codec.
+        codec_px2: (2, 2) covariance of what the codec holds back; 0 without.
         rate_hz: frames a second of capture.
         direction_deg: of "along": given, or that in which the place moves most.
         lost: the part of the frames in which the place was not found, and displacement is interpolated.
@@ -67,7 +67,7 @@ class PlaceMotion:
     region: Region
     displacement_px: Floats
     covariance_px2: Floats
-    codec_px: Floats
+    codec_px2: Floats
     rate_hz: float
     direction_deg: float
     lost: float
@@ -98,13 +98,17 @@ class PlaceMotion:
         """
         axes = self._axes
         moved = self.displacement_px @ axes.T
-        noise = np.sqrt(np.einsum("ai,tij,aj->ta", axes, self.covariance_px2, axes).clip(0))
+        noise = np.einsum("ai,tij,aj->ta", axes, self.covariance_px2 - self.codec_px2, axes).clip(0)
+        codec = np.einsum("ai,ij,aj->a", axes, self.codec_px2, axes)
+        main = self.sinusoids[0].frequency_hz if self.sinusoids else None
         found = {}
         for name, (order, _) in DERIVATIVES.items():
             step = dict(window_length=5, polyorder=4, deriv=order, delta=1 / self.rate_hz)
             impulse = savgol_filter(np.eye(9)[4], **step)
-            # The codec's part is as slow as the motion that it holds back; the noise's is not.
-            found[name] = (savgol_filter(moved, axis=0, **step), noise * float(np.sqrt((impulse**2).sum())))
+            gain = float((impulse**2).sum())
+            # The codec's part is as slow as the motion that it holds back, if that is known; noise is not.
+            slow = gain if main is None else (2 * math.pi * main) ** (2 * order)
+            found[name] = (savgol_filter(moved, axis=0, **step), np.sqrt(noise * gain + codec * slow))
         return found
 
     @cached_property
@@ -119,21 +123,19 @@ class PlaceMotion:
     @property
     def held_px(self) -> float:
         """Standard deviation of what the codec holds back of an amplitude along the direction, px."""
-        return held_px(np.diag(self.codec_px**2), self.direction_deg)
+        return held_px(self.codec_px2, self.direction_deg)
 
     @property
     def noise_px(self) -> float:
         """Standard deviation of the noise of one frame along the direction, px, without the codec's part."""
         along = self._axes[2]
-        noise = (
-            np.einsum("i,tij,j->t", along, self.covariance_px2, along).mean() - (along @ self.codec_px) ** 2
-        )
-        return math.sqrt(max(float(noise), 0.0))
+        noise = float(along @ (self.covariance_px2.mean(0) - self.codec_px2) @ along)
+        return math.sqrt(max(noise, 0.0))
 
     @property
     def smallest_px(self) -> float:
-        """The amplitude below which a vibration cannot be told from none at 95 %."""
-        return 2 * math.hypot(self.held_px, self.noise_px * math.sqrt(2 / len(self.displacement_px)))
+        """The amplitude below which a vibration cannot be told from none."""
+        return math.hypot(2 * self.held_px, least_amplitude(self.noise_px, len(self.displacement_px)))
 
     @property
     def verdict(self) -> str:
@@ -428,7 +430,7 @@ def _place(
         region=region,
         displacement_px=moved - moved.mean(0),
         covariance_px2=covariance,
-        codec_px=np.sqrt(held.diagonal()),
+        codec_px2=held,
         rate_hz=rate,
         direction_deg=direction,
         lost=1 - float(followed.sound.mean()),

@@ -194,20 +194,21 @@ class Line:
     ratio: float
 
 
-def find_lines(mean: Floats, bins: Floats) -> list[Line]:
+def find_lines(mean: Floats, bins: Floats, sure: float = SURE_RATIO) -> list[Line]:
     """Find the peaks of a Hann-windowed power spectrum that are neither noise nor a stronger one's leakage.
 
     Args:
         mean: (F,) px², power as squared amplitude of a sinusoid.
         bins: (F,) periods in the record, :data:`PADDING` values for each bin.
+        sure: power over the noise floor's at which a peak stands out however much the spectrum scatters.
     """
     places: list[int] = []
     # Leakage is not noise: a clean line in a short record would else raise its own threshold.
     for _ in range(MOST_PEAKS):
-        before, places = places, _outstanding(mean, bins, places)
+        before, places = places, _outstanding(mean, bins, places, sure)
         if not places and not before:
             strongest = int(mean[bins >= SLOWEST].argmax()) + int(np.searchsorted(bins, SLOWEST))
-            places = _outstanding(mean, bins, [strongest])
+            places = _outstanding(mean, bins, [strongest], sure)
         if places == before:
             break
     floor = noise_floor(mean, bins, places)
@@ -245,7 +246,7 @@ def noise_floor(mean: Floats, bins: Floats, places: list[int]) -> Floats:
     return medians[first.clip(0, len(medians) - 1)]
 
 
-def _outstanding(mean: Floats, bins: Floats, lines: list[int]) -> list[int]:
+def _outstanding(mean: Floats, bins: Floats, lines: list[int], sure: float) -> list[int]:
     """Return the places of the peaks that are neither noise nor a stronger peak's leakage.
 
     The noise is what is not the leakage of ``lines``, the places that are known so far.
@@ -255,7 +256,7 @@ def _outstanding(mean: Floats, bins: Floats, lines: list[int]) -> list[int]:
     height = np.log(np.maximum(mean, _LEAST_POWER) / np.maximum(floor, _LEAST_POWER))
     noise = height[(bins >= SLOWEST) & (_leakage(mean, bins, lines, bins) < mean)]
     scatter = 1.4826 * float(np.median(np.abs(noise - np.median(noise)))) if len(noise) else 0.0
-    least = max(min(OUTSTANDING * scatter, math.log(SURE_RATIO)), math.log(LEAST_RATIO))
+    least = max(min(OUTSTANDING * scatter, math.log(sure)), math.log(LEAST_RATIO))
     places, _ = find_peaks(height, height=least, prominence=least / 2, distance=2 * PADDING)
     # A drift leaks as a line does; what still rises at its fast end is the foot of a line.
     slow = mean[bins < SLOWEST]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 from scipy.signal import detrend, get_window, welch
+from scipy.stats import chi2
 
 from mm.motion.spectrum import HARMONICS, LEAST_PERIODS, NEIGHBOURS, bins_of, find_lines
 
@@ -26,7 +27,9 @@ RESOLVED = 2.0  # resolutions that a resonance must be wide at half power
 SEGMENTS = 15  # of a record, for the width of a resonance
 MOST_DAMPED = 0.3  # of critical: what is wider is no line
 MAINS = (100.0, 120.0)  # Hz, the flicker of lamps on mains of 50 and 60 Hz
-FALSE = 0.01  # lines that noise alone makes in a record, at most
+# Chance that noise alone stands out at one of a record's bins; between bins, and as the floor is uncertain, it
+# does in about one record of a hundred.
+FALSE = 1e-4
 NEAR = 0.75  # of 1 / duration, within which two frequencies are taken for one
 
 
@@ -98,11 +101,12 @@ def find_sinusoids(
         band: (low, high) Hz outside which nothing is returned.
     """
     frames = len(signal)
-    weight = uncertainty.min() ** 2 / np.maximum(uncertainty, 1e-9) ** 2
-    mean = power_spectrum(signal, weight.clip(0, 1))
-    # A power of white noise is above r medians in one of 2^r bins.
-    least = math.log2(frames / 2 / FALSE)
-    lines = find_lines(mean, bins_of(frames))
+    weight = (uncertainty.min() ** 2 / np.maximum(uncertainty, 1e-9) ** 2).clip(1e-9, 1)
+    mean = power_spectrum(signal, weight)
+    # Powers of white noise in n channels that count alike follow χ² of 2 n degrees of freedom.
+    freedom = 2 * weight.sum() ** 2 / (weight**2).sum()
+    least = _outstanding(frames, freedom) / chi2.median(freedom)
+    lines = find_lines(mean, bins_of(frames), least)
     lines = [line for line in lines if line.periods < frames / 2 and line.ratio > least]
     if band is not None:
         lines = [line for line in lines if band[0] <= line.periods * rate / frames <= band[1]]
@@ -119,6 +123,22 @@ def find_sinusoids(
         if not any(abs(each.frequency_hz - other.frequency_hz) < _width(other) for other in kept):
             kept.append(each)
     return kept
+
+
+def _outstanding(frames: int, freedom: float) -> float:
+    """Return the χ² that a bin of noise exceeds in one record of 1 / :data:`FALSE`."""
+    return float(chi2.isf(FALSE / (frames / 2), freedom))
+
+
+def least_amplitude(noise: float, frames: int) -> float:
+    """Return px, the amplitude of a line that stands out of white noise in x and y.
+
+    Args:
+        noise: px, standard deviation of a sample.
+        frames: of the record.
+    """
+    # The mean power in Hann's window is 4 · 1.5 / frames of the variance, and χ² has a mean of 2 a channel.
+    return noise * math.sqrt(3 * _outstanding(frames, 4.0) / frames)
 
 
 def _width(each: Sinusoid) -> float:

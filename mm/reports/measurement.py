@@ -98,7 +98,7 @@ def as_dict(found: Measurement) -> dict[str, Any]:
                 "direction_deg": place.direction_deg,
                 "verdict": place.verdict,
                 "noise_px": place.noise_px,
-                "codec_px": [float(value) for value in place.codec_px],
+                "codec_px": [float(value) for value in np.sqrt(place.codec_px2.diagonal())],
                 "smallest_px": place.smallest_px,
                 "lost": place.lost,
                 "repeated_by_codec": place.repeated,
@@ -303,7 +303,10 @@ def draw_shape(shape: Shape) -> Figure:
         seen = np.where(size > 0, values, np.nan)
         drawn = axis.imshow(seen, alpha=0.6, extent=extent, interpolation="nearest", **colours)
         arrows = (part[::step, ::step] for part in moment[:2])
-        axis.quiver(blocks.x[::step], blocks.y[::step], *arrows, angles="xy", color="c")
+        # The longest arrow is as long as two of their distances.
+        longest = most / (2 * step * blocks.block)
+        arrow = {"angles": "xy", "scale_units": "xy", "scale": longest, "color": "c"}
+        axis.quiver(blocks.x[::step], blocks.y[::step], *arrows, **arrow)
         axis.set_title(title, fontsize=9)
         figure.colorbar(drawn, ax=axis, shrink=0.7)
         axis.set(xlim=frame[:2], ylim=frame[2:])

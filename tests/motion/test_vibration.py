@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from mm.motion.vibration import Sinusoid, complex_amplitudes, find_sinusoids, mark, orbit
+from mm.motion.vibration import Sinusoid, complex_amplitudes, find_sinusoids, least_amplitude, mark, orbit
 
 RATE, FRAMES, NOISE = 100.0, 300, 0.004
 
@@ -45,11 +45,20 @@ def test_uncertainties_are_the_scatter_of_the_estimates() -> None:
 
 
 @pytest.mark.parametrize("noise", [1e-4, 1e-2])
-def test_noise_alone_has_no_vibrations(noise: float) -> None:
+def test_noise_alone_has_hardly_a_vibration(noise: float) -> None:
     generator = np.random.default_rng(4)
-    for _ in range(30):
-        record = generator.normal(0, noise, (FRAMES, 2))
-        assert find_sinusoids(record, RATE, np.array([noise, noise])) == []
+    records = generator.normal(0, noise, (60, FRAMES, 2))
+    assert sum(bool(find_sinusoids(one, RATE, np.array([noise, noise]))) for one in records) <= 2
+
+
+def test_a_line_is_found_from_the_least_amplitude_on() -> None:
+    generator, least = np.random.default_rng(5), least_amplitude(NOISE, FRAMES)
+    found = []
+    for part in (0.5, 1.5):
+        lines = [record(generator, (17.3, part * least, 0, 0)) for _ in range(20)]
+        found.append(sum(bool(find_sinusoids(one, RATE, np.array([NOISE, NOISE]))) for one in lines))
+    assert found[0] <= 5
+    assert found[1] >= 16
 
 
 def test_a_free_decay_shows_its_damping() -> None:
