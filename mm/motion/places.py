@@ -42,7 +42,7 @@ ROUNDED, DITHERED = 0.9 / 12, 4 * math.pi**2 * 0.9 / 12
 # and by how much it grows where all blocks are repeated. Fitted to H.264 at CRF 18 to 28;
 # `python -m benchmarks.instrument` measures the coverage.
 HELD_BACK, REPEATED = 0.023, 1.0
-HELD = 1.65  # the variance of what it holds back of an amplitude, over that of a frame's displacement
+HELD = 2.0  # the variance of what it holds back of an amplitude, over that of a frame's displacement
 
 
 @dataclass(frozen=True)
