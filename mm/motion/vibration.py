@@ -27,8 +27,8 @@ RESOLVED = 2.0  # resolutions that a resonance must be wide at half power
 SEGMENTS = 15  # of a record, for the width of a resonance
 MOST_DAMPED = 0.3  # of critical: what is wider is no line
 MAINS = (100.0, 120.0)  # Hz, the flicker of lamps on mains of 50 and 60 Hz
-# Chance that a record's bins of noise alone stand out. Between bins, and as the floor is uncertain, noise does
-# so in about one record of a hundred.
+# Chance that a record's bins of noise alone stand out. Between bins, and as the floor is uncertain,
+# noise does so in about one record of a hundred.
 FALSE = 1e-4
 NEAR = 0.75  # of 1 / duration, within which two frequencies are taken for one
 
