@@ -27,7 +27,6 @@ TESTS = {
     "noise, 0.5 px × 20": ("noise", 20.0, "noise"),
     "static × 20": ("static", 20.0, "noise"),
 }
-CURVE_MOTIONS = (0.05, 0.2, 1.0)
 LARGER_TOO = ("sub-pixel, 10 px of output",)
 
 
@@ -41,19 +40,6 @@ def tables(card: dict[str, Any]) -> dict[str, list[str]]:
     for content in ("picture", "pattern"):
         found[f"gain, {content}"] = list(_gain(card["evaluation"]["gain"]["levels"], content, card["name"]))
     return found
-
-
-def curve_row(card: dict[str, Any]) -> str:
-    """Return the weights' row of the page's learning curve: SSIM on the smaller frames, both renderers."""
-    evaluation = card["evaluation"]
-    places = [("sub-pixel, 10 px of output", motion) for motion in CURVE_MOTIONS]
-    places += [("noise, 0.05 px × 200", 1.0), ("noise, 0.5 px × 20", 1.0)]
-    scores = []
-    for test, value in places:
-        own = TESTS[test][2]
-        each = [level["ssim"]["this"] for level in _levels(evaluation, test) if level[own] == value]
-        scores.append(f"{sum(each) / len(each):.3f}")
-    return f"| {card['samples_seen']:,} | {' | '.join(scores)} |"
 
 
 def behind(card: dict[str, Any]) -> list[str]:
@@ -131,7 +117,6 @@ def main(arguments: list[str] | None = None) -> None:
     card = json.loads(parser.parse_args(arguments).card.read_text(encoding="utf-8"))
     for title, lines in tables(card).items():
         print(f"{title}:\n", *lines, "", sep="\n")
-    print("learning curve:", curve_row(card), "", sep="\n")
     print("behind:", *(behind(card) or ["nowhere"]), sep="\n")
 
 

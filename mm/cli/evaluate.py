@@ -101,7 +101,8 @@ MEASUREMENTS = {
         ("axes", "frames"),
         count=4,
         size="128x128",
-        methods="linear,phase,riesz,acceleration,flow,layered,oh2018-mm=oh2018-mm,splat=splat",
+        methods="linear,phase,riesz,acceleration,flow,layered,oh2018-mm=oh2018-mm,"
+        "splat=splat,splat-small=splat-small",
     ),
 }
 BYTES_A_PIXEL = 300  # of each frame of a clip: what is rendered, magnified and scored

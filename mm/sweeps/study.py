@@ -190,9 +190,12 @@ class Study:
                 (self.folder / f"trial-{trial.number:04d}").mkdir()
 
     def _claim(self, number: int) -> IO[str] | None:
-        """Return the lock on a trial's folder; None if a process has it, or another machine the folder."""
+        """Return the lock on a trial's folder; None if a process has it, or another machine the folder.
+
+        It is not the lock by which ``mm fit`` keeps the folder to itself.
+        """
         with contextlib.suppress(OSError):
-            lock = (self.folder / f"trial-{number:04d}" / ".lock").open("w")
+            lock = (self.folder / f"trial-{number:04d}" / ".trial-lock").open("w")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return lock
         return None

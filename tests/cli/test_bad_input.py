@@ -201,7 +201,7 @@ class TestValues:
             (["--mode", "temporal", "--low", "4", "--high", "2"], "got 4 Hz to 2 Hz"),
             (["--mode", "temporal", "--low", "4", "--high", "4"], "got 4 Hz to 4 Hz"),
             (["--mode", "temporal", "--low", "4", "--high", "20"], "hold only frequencies below 15 Hz"),
-            (["--mode", "temporal", "--low", "0.5", "--high", "2"], "the clip has 12 frames at 30 a second"),
+            (["--mode", "temporal", "--low", "0.5", "--high", "2"], "60 frames at 30 a second"),
             (["--mode", "temporal", "--low", "nan", "--high", "2"], "must be a number above 0 Hz, got nan"),
             (["--mode", "temporal", "--low", "3", "--high", "8", "--fps", "0"], "must be a number above 0"),
             (["--mode", "static", "--low", "4", "--high", "8"], "static mode magnifies all frequencies"),
@@ -239,7 +239,7 @@ class TestValues:
             ([*BAND, "--filter", "fir", "--order", "4"], "the fir filter has no order, got 4"),
             ([*BAND, "--order", "3"], "must be 2, 4, 6 or 8, got 3"),
             (["--taps", "many"], "invalid int value: 'many'"),
-            (["--mode", "temporal", "--low", "0.8", "--high", "2"], "take --filter butter-causal"),
+            (["--mode", "temporal", "--low", "0.8", "--high", "2"], "38 frames at 30 a second"),
         ],
     )
     def test_options(self, place: Place, options: list[str], message: str) -> None:

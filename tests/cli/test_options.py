@@ -105,7 +105,7 @@ def test_a_subset_that_cannot_be(capsys: pytest.CaptureFixture[str], recipe: str
         ("magnify a.mp4 b.mp4 --metod phase", "mm magnify has no option '--metod'; did you mean '--method'?"),
         ("magnify --metod=phase a.mp4 b.mp4", "mm magnify has no option '--metod'; did you mean '--method'?"),
         ("slice a.mp4 --uot b.png", "mm slice has no option '--uot'; did you mean '--out'?"),
-        ("magnify a b c", "unrecognized arguments: c; `mm magnify --help` lists the options"),
+        ("magnify a b c", "several clips need --out-dir DIR; without it give IN and OUT"),
         ("magnify a b --zzz 1", "unrecognized arguments: --zzz 1; `mm magnify --help` lists the options"),
         ("--verison", "mm has no option '--verison'; did you mean '--version'?"),
         ("magnfy a.mp4 b.mp4", "no command is called 'magnfy'; did you mean 'magnify'? (commands: "),
