@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import math
 import random
 import sys
 import tempfile
@@ -22,6 +23,8 @@ import numpy as np
 
 from mm.cli import main as mm
 from mm.cli.main import TRACEBACK_VARIABLE
+from mm.errors import InputError
+from mm.video import open_clip
 
 # Container and codec of each clip: an index at the end, clusters, and a file of packets alone.
 CLIPS = {"a.mp4": "libx264", "b.mkv": "ffv1", "c.ts": "mpeg2video"}
@@ -111,6 +114,43 @@ def trials(folder: Path, count: int, seed: int = 0) -> Iterator[tuple[str, int, 
         yield path.name, code, said.getvalue()
         for left in (path, out):
             left.unlink(missing_ok=True)
+
+
+def read(folder: Path, count: int) -> list[str]:
+    """Read ``count`` damaged clips to their ends; return the refusals.
+
+    Raises:
+        AssertionError: for times out of order, or frames that are not finite.
+    """
+    whole, refused = clips(folder), []
+    for seed in range(count):
+        name = list(whole)[seed % len(whole)]
+        path = folder / f"damaged-{name}"
+        path.write_bytes(damaged(whole[name], seed))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with open_clip(path) as clip:
+                    times = clip.times()
+                    assert times == sorted(times)
+                    audio = clip.audio()
+                    for frames, pts in clip.chunks():
+                        assert len(frames) == len(pts)
+                        assert bool(frames.isfinite().all())
+                    if audio is not None:
+                        list(audio.until(math.inf))
+                        audio.close()
+        except InputError as error:
+            refused.append(str(error))
+    return refused
+
+
+def magnify(folder: Path, count: int) -> list[tuple[str, int, str]]:
+    """Return clip, exit code and fault ("" for none) of ``count`` damaged clips through ``mm magnify``."""
+    return [
+        (clip, code, fault(code, said, [path.name for path in folder.glob(".*")]))
+        for clip, code, said in trials(folder, count)
+    ]
 
 
 def fault(code: int, said: str, left: list[str]) -> str:
