@@ -123,9 +123,8 @@ class Window:
             on_upload=self._uploaded,
             on_rejected=lambda: ui.notify("the file is too large", type="negative"),
         ).classes("w-full")
-        self.preset = ui.select(
-            {None: "none", **{name: name for name in PRESETS}}, value=None, label="Preset"
-        ).classes("w-full")
+        presets: dict[str | None, str] = {None: "none", **{name: name for name in PRESETS}}
+        self.preset = ui.select(presets, value=None, label="Preset").classes("w-full")
         self.preset.on_value_change(self._take_preset)
         self.method = ui.select(sorted(methods), value="learned", label="Method").classes("w-full")
         self.factor = ui.number("Factor", value=10, min=0, step=1).classes("w-full")
