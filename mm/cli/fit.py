@@ -388,7 +388,7 @@ def check_configuration(path: str) -> None:
         return sizes[id(node)]
 
     try:
-        # What is no YAML, or is not there, the parser says itself.
+        # The parser itself refuses a file that is missing, or is not YAML.
         with contextlib.suppress(OSError, yaml.YAMLError):
             node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
             if node is not None and (found := size(node)) > MOST_VALUES:

@@ -256,7 +256,7 @@ class ClipMeasurement(SceneMeasurement[ClipLevel, Case, ClipScore]):
         least = max(math.ceil(FPS / level.low) for level in self.levels) + 2
         if frames < least:
             raise InputError(f"frames must be at least {least}, a period of the lowest band, got {frames}")
-        # Where temporal filters settle.
+        # Temporal filters settle here.
         self.scored = slice(frames // 6, frames - frames // 6)
 
     def scene(self, content: str, seed: int, index: int) -> SceneSpec:

@@ -23,7 +23,7 @@ from mm.evaluation.sequences import Sequence as Rendered
 from mm.motion import gain_by_frequency, measure_displacement
 
 EDGES = (0.05, 0.1, 0.2, 0.35)  # cycles per px, of the bands of detail; Fourier scenes end at the last
-# Of the five scales of MS-SSIM (Wang et al. 2003); a small frame has fewer, and their weights sum to 1.
+# Weights of the five scales of MS-SSIM (Wang et al. 2003); a small frame has fewer, summing to 1.
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 EVERY = 3  # of the scored frames, one whose SSIM is taken
 KERNEL = 11  # px, of SSIM's window

@@ -1,6 +1,6 @@
-"""Finished parts of a render, kept beside its output until that is complete, so that a stopped one goes on.
+"""Finished parts of a render, kept beside its output until that is complete, so that a stopped one continues.
 
-What is kept are the encoder's own input codes, without loss. A render that goes on gives them to the encoder
+Kept are the encoder's input codes, without loss. A render that continues gives them to the encoder
 again, so its output is that of an uninterrupted one, to the last byte.
 """
 
@@ -29,7 +29,7 @@ _STATE = "render.json"
 
 
 class Kept:
-    """A writer that keeps what it writes in segments, and goes on from those that are there.
+    """A writer that keeps what it writes in segments, and continues from those that are there.
 
     Args:
         writer: of the output.

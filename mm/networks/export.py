@@ -57,7 +57,7 @@ class Encode(nn.Module):
     def forward(self, frame: Tensor) -> tuple[Tensor, Tensor]:
         """(1, 3, H, W) in [0, 1] → the network's texture and shape."""
         texture, shape = self.network.encode(frame)
-        # An output must be a tensor of its own.
+        # An output must be a new tensor.
         return texture.clone(), shape.clone()
 
 
